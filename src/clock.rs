@@ -1,0 +1,37 @@
+//! Where the time comes from.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use chrono::{DateTime, SubsecRound, Utc};
+
+/// Tells the time to whatever stamps or decides.
+///
+/// Times in annals have a resolution of one microsecond; what a clock says beyond that is cut off. A clock may
+/// go backwards: nothing but the times themselves depends on it.
+pub trait Clock: Debug + Send + Sync + 'static {
+    /// The current time.
+    fn now(&self) -> DateTime<Utc>;
+}
+
+/// The clock of the operating system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> DateTime<Utc> {
+        SystemTime::now().into()
+    }
+}
+
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    fn now(&self) -> DateTime<Utc> {
+        (**self).now()
+    }
+}
+
+/// Cuts a time to the resolution that is recorded.
+pub(crate) fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
+    time.trunc_subsecs(6)
+}

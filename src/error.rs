@@ -1,0 +1,257 @@
+//! The one opaque error of everything that is not an answer of the domain.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use crate::id::{EventType, InvalidName, StreamId};
+use crate::position::{Position, SchemaVersion, Version};
+
+/// Why the crate could not do what it was asked.
+///
+/// [`kind`](Self::kind) says what happened and what to do about it; the other methods say where. Answers are not
+/// errors of this type: a lost race is a [`Conflict`](crate::Conflict), a domain's "no" is
+/// [`ExecuteError::Refused`](crate::ExecuteError::Refused).
+pub struct Error(Box<Inner>);
+
+type Source = Box<dyn StdError + Send + Sync>;
+
+struct Inner {
+    kind: ErrorKind,
+    detail: Option<String>,
+    stream: Option<StreamId>,
+    position: Option<Position>,
+    event: Option<(EventType, SchemaVersion)>,
+    source: Option<Source>,
+}
+
+/// What an [`Error`] is about. Each kind's documentation says what its reader should do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The store was closed. Open it again.
+    Closed,
+    /// A name breaks a rule; the source, an [`InvalidName`], says which. Correct the name.
+    InvalidName,
+    /// A commit is not well-formed: without events, twice the same stream, or twice the same event id. Nothing was
+    /// written. Correct the commit.
+    InvalidCommit,
+    /// Something is larger than the store's [`Limits`](crate::store::Limits) allow. Nothing was written. Make it
+    /// smaller, keep large bodies elsewhere and refer to them, or raise the limit.
+    TooLarge {
+        /// What the limit allows.
+        limit: usize,
+        /// What was asked for.
+        actual: usize,
+    },
+    /// An event id of the commit already stands in the store, and the commit is not a repetition of the one that
+    /// wrote it. Nothing was written. Give a new event a new id; repeat a commit unchanged.
+    EventIdTaken,
+    /// There are no further positions or versions.
+    Exhausted,
+    /// A version was asked for that the stream does not have yet.
+    VersionBeyondStream {
+        /// The last version of the stream.
+        last: Version,
+    },
+    /// A position was asked for that the store does not have yet.
+    PositionBeyondHead {
+        /// The last position of the store.
+        head: Position,
+    },
+    /// The event's type is none that the aggregate reads, and no upcaster leads from it to one. Add the variant, or an
+    /// upcaster; a view may [skip](crate::view::ViewBuilder::skip_unknown) such events.
+    UnknownEvent,
+    /// The event was written by a newer program: its schema version is above the one that this program's chain of
+    /// upcasters ends at. Update the program.
+    NewerSchema {
+        /// The version that this program writes.
+        known: SchemaVersion,
+    },
+    /// The event's payload does not have the shape of its type. If the type's shape changed, add an upcaster.
+    Decode,
+    /// An upcaster failed, or produced a type that it did not declare. Correct the upcaster.
+    Upcast,
+    /// An event could not be turned into a payload that reads back. Nothing was written. Correct the event type's
+    /// `Serialize` and `Deserialize`.
+    Encode,
+    /// The event type of an aggregate is not one that can be stored: it must be an externally tagged enum (serde's
+    /// default), all of whose variants are named.
+    EventShape,
+    /// A chain of upcasters has a gap, a duplicate or a cycle, or leads to a type that the aggregate does not read.
+    Upcasters,
+    /// The id of an aggregate does not survive being written and read back. Nothing was written. Correct the id
+    /// type's `Display` and `FromStr`.
+    AggregateId,
+    /// Two aggregate types claim the same stream. Give each its own [`TYPE`](crate::Aggregate::TYPE).
+    AggregateType,
+    /// The handler of a view failed; the source is what it returned.
+    View,
+    /// The store failed; the source says how.
+    Store,
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => write!(f, "the store is closed"),
+            Self::InvalidName => write!(f, "a name is not allowed"),
+            Self::InvalidCommit => write!(f, "the commit is not well-formed"),
+            Self::TooLarge { limit, actual } => {
+                write!(f, "too large: {actual} where at most {limit} is allowed")
+            }
+            Self::EventIdTaken => write!(f, "an event with this id already stands in the store"),
+            Self::Exhausted => write!(f, "there are no further positions or versions"),
+            Self::VersionBeyondStream { last } => {
+                write!(f, "the stream ends at version {last}")
+            }
+            Self::PositionBeyondHead { head } => write!(f, "the store ends at position {head}"),
+            Self::UnknownEvent => write!(f, "no reader for this event type"),
+            Self::NewerSchema { known } => {
+                write!(
+                    f,
+                    "written by a newer program: this one knows schema version {known}"
+                )
+            }
+            Self::Decode => write!(f, "the payload does not have the shape of its event type"),
+            Self::Upcast => write!(f, "an upcaster failed"),
+            Self::Encode => write!(f, "the event cannot be stored"),
+            Self::EventShape => write!(f, "the event type is not an externally tagged enum"),
+            Self::Upcasters => write!(f, "the chain of upcasters is not sound"),
+            Self::AggregateId => write!(f, "the id does not survive being written and read back"),
+            Self::AggregateType => write!(f, "two aggregate types claim the same stream"),
+            Self::View => write!(f, "the handler of a view failed"),
+            Self::Store => write!(f, "the store failed"),
+        }
+    }
+}
+
+impl Error {
+    /// An error of this kind. For those who implement a store or a place for snapshots.
+    #[must_use]
+    pub fn new(kind: ErrorKind) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            detail: None,
+            stream: None,
+            position: None,
+            event: None,
+            source: None,
+        }))
+    }
+
+    /// A failure below the store: of a disk, a connection, a driver.
+    #[must_use]
+    pub fn store(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(ErrorKind::Store).caused_by(source)
+    }
+
+    /// Adds a half-sentence that says more than the kind does.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.0.detail = Some(detail.into());
+        self
+    }
+
+    /// Adds the stream that the error is about.
+    #[must_use]
+    pub fn in_stream(mut self, stream: StreamId) -> Self {
+        self.0.stream = Some(stream);
+        self
+    }
+
+    /// Adds the position that the error is about.
+    #[must_use]
+    pub fn at_position(mut self, position: Position) -> Self {
+        self.0.position = Some(position);
+        self
+    }
+
+    /// Adds the type and schema version of the event that the error is about.
+    #[must_use]
+    pub fn of_event(mut self, event_type: EventType, schema: SchemaVersion) -> Self {
+        self.0.event = Some((event_type, schema));
+        self
+    }
+
+    /// Adds what brought the error about.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    /// The stream it is about, where there is one.
+    #[must_use]
+    pub fn stream(&self) -> Option<&StreamId> {
+        self.0.stream.as_ref()
+    }
+
+    /// The position it is about, where there is one.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.0.position
+    }
+
+    /// The stored type of the event it is about, where there is one.
+    #[must_use]
+    pub fn event_type(&self) -> Option<&EventType> {
+        self.0.event.as_ref().map(|(event_type, _)| event_type)
+    }
+
+    /// The stored schema version of the event it is about, where there is one.
+    #[must_use]
+    pub fn schema_version(&self) -> Option<SchemaVersion> {
+        self.0.event.as_ref().map(|(_, schema)| *schema)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0;
+        write!(f, "{}", inner.kind)?;
+        if let Some(detail) = &inner.detail {
+            write!(f, ": {detail}")?;
+        }
+        if let Some((event_type, schema)) = &inner.event {
+            write!(f, ", event {event_type} v{schema}")?;
+        }
+        if let Some(stream) = &inner.stream {
+            write!(f, ", stream {stream}")?;
+        }
+        if let Some(position) = inner.position {
+            write!(f, ", position {position}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({:?}: {self}", self.0.kind)?;
+        if let Some(source) = &self.0.source {
+            write!(f, "; {source:?}")?;
+        }
+        write!(f, ")")
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0
+            .source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+impl From<InvalidName> for Error {
+    fn from(source: InvalidName) -> Self {
+        Self::new(ErrorKind::InvalidName).caused_by(source)
+    }
+}

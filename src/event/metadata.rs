@@ -1,0 +1,273 @@
+//! What is known about an event beside what happened.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::clock::to_micros;
+use crate::id::{CorrelationId, EventId};
+
+/// What is known about an event beside what happened: where it belongs, what caused it, who did it and when.
+///
+/// Metadata is passed explicitly; nothing is taken from the surroundings. A command that is executed without a
+/// correlation id starts a new one.
+///
+/// ```
+/// use annals::Metadata;
+///
+/// let metadata = Metadata::new().with_actor("ann").with_header("ip", "192.0.2.7");
+/// assert_eq!(metadata.actor(), Some("ann"));
+/// assert_eq!(metadata.header("ip"), Some("192.0.2.7"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Metadata {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation: Option<CorrelationId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    causation: Option<EventId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    occurred_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<String, String>,
+}
+
+impl Metadata {
+    /// Nothing known yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says what this belongs to.
+    #[must_use]
+    pub fn with_correlation(mut self, correlation: CorrelationId) -> Self {
+        self.correlation = Some(correlation);
+        self
+    }
+
+    /// Says which event caused this.
+    #[must_use]
+    pub fn with_causation(mut self, cause: EventId) -> Self {
+        self.causation = Some(cause);
+        self
+    }
+
+    /// Says who did it.
+    #[must_use]
+    pub fn with_actor(mut self, actor: impl Into<String>) -> Self {
+        self.actor = Some(actor.into());
+        self
+    }
+
+    /// Says when it happened, where that is not when it was recorded. The time is cut to microseconds.
+    #[must_use]
+    pub fn with_occurred_at(mut self, time: DateTime<Utc>) -> Self {
+        self.occurred_at = Some(to_micros(time));
+        self
+    }
+
+    /// Adds a header; a header of the same name is replaced.
+    #[must_use]
+    pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.insert(name.into(), value.into());
+        self
+    }
+
+    /// What this belongs to.
+    #[must_use]
+    pub fn correlation(&self) -> Option<CorrelationId> {
+        self.correlation
+    }
+
+    /// Which event caused this.
+    #[must_use]
+    pub fn causation(&self) -> Option<EventId> {
+        self.causation
+    }
+
+    /// Who did it.
+    #[must_use]
+    pub fn actor(&self) -> Option<&str> {
+        self.actor.as_deref()
+    }
+
+    /// When it happened, if that was said.
+    #[must_use]
+    pub fn occurred_at(&self) -> Option<DateTime<Utc>> {
+        self.occurred_at
+    }
+
+    /// A header's value.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
+    /// All headers, by name.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The same metadata with a correlation: its own, or a new one.
+    pub(crate) fn correlated(mut self) -> Self {
+        self.correlation = Some(self.correlation.unwrap_or_else(CorrelationId::random));
+        self
+    }
+}
+
+/// Metadata as a recorded event carries it: bytes that are decoded when asked for.
+///
+/// ```text
+/// flags u8 │ correlation 16 │ causation 16 │ occurred-at i64 µs │ actor text │ headers: (text, text)*
+///           if bit 0         if bit 1       if bit 2             if bit 3     to the end
+/// text = length u32 little-endian, UTF-8
+/// ```
+///
+/// Made only by [`encode`](Self::encode), so decoding cannot fail.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct EncodedMetadata<'a>(Cow<'a, [u8]>);
+
+const CORRELATION: u8 = 1;
+const CAUSATION: u8 = 2;
+const OCCURRED_AT: u8 = 4;
+const ACTOR: u8 = 8;
+
+impl<'a> EncodedMetadata<'a> {
+    pub(super) fn encode(metadata: &Metadata) -> EncodedMetadata<'static> {
+        let mut bytes = vec![0];
+        if let Some(correlation) = metadata.correlation {
+            bytes[0] |= CORRELATION;
+            bytes.extend_from_slice(correlation.as_uuid().as_bytes());
+        }
+        if let Some(causation) = metadata.causation {
+            bytes[0] |= CAUSATION;
+            bytes.extend_from_slice(causation.as_uuid().as_bytes());
+        }
+        if let Some(time) = metadata.occurred_at {
+            bytes[0] |= OCCURRED_AT;
+            bytes.extend_from_slice(&time.timestamp_micros().to_le_bytes());
+        }
+        if let Some(actor) = &metadata.actor {
+            bytes[0] |= ACTOR;
+            put_text(&mut bytes, actor);
+        }
+        for (name, value) in &metadata.headers {
+            put_text(&mut bytes, name);
+            put_text(&mut bytes, value);
+        }
+        EncodedMetadata(Cow::Owned(bytes))
+    }
+
+    /// Bytes that [`as_bytes`](Self::as_bytes) gave.
+    pub(super) fn from_encoded(bytes: &'a [u8]) -> Self {
+        Self(Cow::Borrowed(bytes))
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(super) fn into_owned(self) -> EncodedMetadata<'static> {
+        EncodedMetadata(Cow::Owned(self.0.into_owned()))
+    }
+
+    pub(super) fn fields(&self) -> Fields<'_> {
+        let mut rest = Rest(&self.0[1..]);
+        let flags = self.0[0];
+        let mut uuid = |flag| (flags & flag != 0).then(|| Uuid::from_bytes(rest.array()));
+        let correlation = uuid(CORRELATION).map(CorrelationId::new);
+        let causation = uuid(CAUSATION).map(EventId::new);
+        let occurred_at = (flags & OCCURRED_AT != 0)
+            .then(|| DateTime::from_timestamp_micros(i64::from_le_bytes(rest.array())))
+            .flatten();
+        let actor = (flags & ACTOR != 0).then(|| rest.text());
+        Fields {
+            correlation,
+            causation,
+            occurred_at,
+            actor,
+            headers: rest,
+        }
+    }
+}
+
+/// Encoded metadata, taken apart without allocating.
+pub(super) struct Fields<'a> {
+    pub(super) correlation: Option<CorrelationId>,
+    pub(super) causation: Option<EventId>,
+    pub(super) occurred_at: Option<DateTime<Utc>>,
+    pub(super) actor: Option<&'a str>,
+    headers: Rest<'a>,
+}
+
+impl Fields<'_> {
+    pub(super) fn to_metadata(mut self) -> Metadata {
+        let mut headers = BTreeMap::new();
+        while !self.headers.0.is_empty() {
+            let name = self.headers.text().to_owned();
+            headers.insert(name, self.headers.text().to_owned());
+        }
+        Metadata {
+            correlation: self.correlation,
+            causation: self.causation,
+            actor: self.actor.map(str::to_owned),
+            occurred_at: self.occurred_at,
+            headers,
+        }
+    }
+}
+
+fn put_text(bytes: &mut Vec<u8>, text: &str) {
+    let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn array<const N: usize>(&mut self) -> [u8; N] {
+        let (head, tail) = self
+            .0
+            .split_first_chunk()
+            .expect("`encode` wrote the field whole");
+        self.0 = tail;
+        *head
+    }
+
+    fn text(&mut self) -> &'a str {
+        let length = u32::from_le_bytes(self.array()) as usize;
+        let (text, tail) = self.0.split_at(length);
+        self.0 = tail;
+        std::str::from_utf8(text).expect("`encode` wrote UTF-8")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_survives_encoding() {
+        let time = DateTime::from_timestamp_micros(-1_234_567).unwrap();
+        let full = Metadata::new()
+            .with_correlation(CorrelationId::random())
+            .with_causation(EventId::random())
+            .with_actor("ann")
+            .with_occurred_at(time)
+            .with_header("", "empty name")
+            .with_header("ip", "192.0.2.7");
+        for metadata in [full, Metadata::new(), Metadata::new().with_actor("")] {
+            let encoded = EncodedMetadata::encode(&metadata);
+            assert_eq!(encoded.fields().to_metadata(), metadata);
+        }
+    }
+}

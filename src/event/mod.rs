@@ -1,0 +1,13 @@
+//! Events: what goes into a store and what comes out of it.
+
+mod batch;
+mod metadata;
+mod new;
+mod recorded;
+mod tags;
+
+pub use batch::Batch;
+pub use metadata::Metadata;
+pub use new::NewEvent;
+pub use recorded::{Placement, RecordedEvent};
+pub use tags::Tags;

@@ -1,0 +1,143 @@
+//! Events on their way in.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::IgnoredAny;
+
+use super::metadata::Metadata;
+use super::tags::Tags;
+use crate::error::{Error, ErrorKind};
+use crate::id::{EventId, EventType};
+use crate::position::SchemaVersion;
+
+/// An event that is to be recorded: a type, a JSON payload, and what is known about it.
+///
+/// ```
+/// use annals::{NewEvent, id::EventType};
+///
+/// let event = NewEvent::new(EventType::new("Deposited")?, &serde_json::json!({ "cents": 5 }))?;
+/// assert_eq!(event.payload(), br#"{"cents":5}"#);
+/// # Ok::<(), annals::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEvent {
+    id: Option<EventId>,
+    event_type: EventType,
+    schema: SchemaVersion,
+    /// One JSON value, complete and valid.
+    payload: Vec<u8>,
+    metadata: Arc<Metadata>,
+    tags: Tags,
+}
+
+impl NewEvent {
+    /// An event whose payload is `value` as JSON.
+    pub fn new<T: Serialize + ?Sized>(event_type: EventType, value: &T) -> Result<Self, Error> {
+        match serde_json::to_vec(value) {
+            Ok(payload) => Ok(Self::from_valid_json(
+                event_type,
+                SchemaVersion::FIRST,
+                payload,
+            )),
+            Err(source) => Err(Error::new(ErrorKind::Encode)
+                .of_event(event_type, SchemaVersion::FIRST)
+                .caused_by(source)),
+        }
+    }
+
+    /// An event whose payload is JSON already. It is checked to be one complete JSON value.
+    pub fn from_json(event_type: EventType, payload: impl Into<Vec<u8>>) -> Result<Self, Error> {
+        let payload = payload.into();
+        match serde_json::from_slice::<IgnoredAny>(&payload) {
+            Ok(_) => Ok(Self::from_valid_json(
+                event_type,
+                SchemaVersion::FIRST,
+                payload,
+            )),
+            Err(source) => Err(Error::new(ErrorKind::Encode)
+                .of_event(event_type, SchemaVersion::FIRST)
+                .caused_by(source)),
+        }
+    }
+
+    pub(crate) fn from_valid_json(
+        event_type: EventType,
+        schema: SchemaVersion,
+        payload: Vec<u8>,
+    ) -> Self {
+        Self {
+            id: None,
+            event_type,
+            schema,
+            payload,
+            metadata: Arc::default(),
+            tags: Tags::none(),
+        }
+    }
+
+    /// Gives the event an id of the caller's own, which makes its append repeatable: a commit that is sent again
+    /// unchanged is recognised and not written twice. Without one, the store makes an id that is new each time.
+    #[must_use]
+    pub fn with_id(mut self, id: EventId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Says which version of its type's shape the payload has; [`SchemaVersion::FIRST`] unless said otherwise.
+    #[must_use]
+    pub fn with_schema(mut self, schema: SchemaVersion) -> Self {
+        self.schema = schema;
+        self
+    }
+
+    /// Adds what is known about the event. The events of a commit can share it.
+    #[must_use]
+    pub fn with_metadata(mut self, metadata: impl Into<Arc<Metadata>>) -> Self {
+        self.metadata = metadata.into();
+        self
+    }
+
+    /// Adds the tags under which the event is to be found.
+    #[must_use]
+    pub fn with_tags(mut self, tags: Tags) -> Self {
+        self.tags = tags;
+        self
+    }
+
+    /// The id that the caller gave it.
+    #[must_use]
+    pub fn id(&self) -> Option<EventId> {
+        self.id
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn event_type(&self) -> &EventType {
+        &self.event_type
+    }
+
+    /// Which version of its type's shape the payload has.
+    #[must_use]
+    pub fn schema(&self) -> SchemaVersion {
+        self.schema
+    }
+
+    /// The payload: one JSON value.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// What is known about it.
+    #[must_use]
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The tags under which it is to be found.
+    #[must_use]
+    pub fn tags(&self) -> &Tags {
+        &self.tags
+    }
+}

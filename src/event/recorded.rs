@@ -1,0 +1,219 @@
+//! Events as they stand in a store.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+
+use super::metadata::{EncodedMetadata, Metadata};
+use super::new::NewEvent;
+use super::tags;
+use crate::id::{CorrelationId, EventId, EventType, StreamId, StreamRef, Tag};
+use crate::position::{Position, SchemaVersion, Version};
+
+/// Where and when a store records an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// The stream it belongs to.
+    pub stream: StreamId,
+    /// Its place in the stream.
+    pub version: Version,
+    /// Its place in the store.
+    pub position: Position,
+    /// When it was recorded: one time for all events of a commit, in microseconds, never before an earlier commit's.
+    pub recorded_at: DateTime<Utc>,
+    /// Its identity, given by the caller or made by the store.
+    pub id: EventId,
+}
+
+/// An event as it stands in a store, exactly as it was written.
+///
+/// It borrows from the [`Batch`](super::Batch) it was read into, and nothing is decoded before it is asked for:
+/// looking at an event allocates nothing. [`into_owned`](Self::into_owned) makes one that can be kept.
+#[derive(Clone, PartialEq)]
+pub struct RecordedEvent<'a> {
+    pub(super) position: Position,
+    pub(super) version: Version,
+    pub(super) recorded_at: DateTime<Utc>,
+    pub(super) id: EventId,
+    pub(super) schema: SchemaVersion,
+    /// The text of a [`StreamId`].
+    pub(super) stream: Cow<'a, str>,
+    /// The text of an [`EventType`].
+    pub(super) event_type: Cow<'a, str>,
+    /// The joined text of [`Tags`].
+    pub(super) tags: Cow<'a, str>,
+    pub(super) metadata: EncodedMetadata<'a>,
+    pub(super) payload: Cow<'a, [u8]>,
+}
+
+impl RecordedEvent<'static> {
+    /// The event that a store makes of a new one by giving it a place.
+    #[must_use]
+    pub fn new(placement: &Placement, event: &NewEvent) -> Self {
+        Self {
+            position: placement.position,
+            version: placement.version,
+            recorded_at: placement.recorded_at,
+            id: placement.id,
+            schema: event.schema(),
+            stream: placement.stream.as_str().to_owned().into(),
+            event_type: event.event_type().as_str().to_owned().into(),
+            tags: event.tags().joined().to_owned().into(),
+            metadata: EncodedMetadata::encode(event.metadata()),
+            payload: event.payload().to_vec().into(),
+        }
+    }
+}
+
+impl RecordedEvent<'_> {
+    /// The event's identity.
+    #[must_use]
+    pub fn event_id(&self) -> EventId {
+        self.id
+    }
+
+    /// What happened, under the name that was stored.
+    #[must_use]
+    pub fn event_type(&self) -> &str {
+        &self.event_type
+    }
+
+    /// Which version of its type's shape was stored.
+    #[must_use]
+    pub fn schema(&self) -> SchemaVersion {
+        self.schema
+    }
+
+    /// The stored payload: one JSON value.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// The stream the event belongs to.
+    #[must_use]
+    pub fn stream(&self) -> StreamRef<'_> {
+        StreamRef::split(&self.stream)
+    }
+
+    /// The event's place in its stream.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The event's place in the store.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// When the event was recorded.
+    #[must_use]
+    pub fn recorded_at(&self) -> DateTime<Utc> {
+        self.recorded_at
+    }
+
+    /// When it happened, if that was said.
+    #[must_use]
+    pub fn occurred_at(&self) -> Option<DateTime<Utc>> {
+        self.metadata.fields().occurred_at
+    }
+
+    /// What it belongs to.
+    #[must_use]
+    pub fn correlation(&self) -> Option<CorrelationId> {
+        self.metadata.fields().correlation
+    }
+
+    /// Which event caused it.
+    #[must_use]
+    pub fn causation(&self) -> Option<EventId> {
+        self.metadata.fields().causation
+    }
+
+    /// Who did it.
+    #[must_use]
+    pub fn actor(&self) -> Option<&str> {
+        self.metadata.fields().actor
+    }
+
+    /// All that is known about it, decoded.
+    #[must_use]
+    pub fn metadata(&self) -> Metadata {
+        self.metadata.fields().to_metadata()
+    }
+
+    /// The names of its tags, sorted.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        tags::iter(&self.tags)
+    }
+
+    /// Whether it carries this tag.
+    #[must_use]
+    pub fn has_tag(&self, tag: &Tag) -> bool {
+        tags::contains(&self.tags, tag)
+    }
+
+    /// An event that borrows from nothing.
+    #[must_use]
+    pub fn into_owned(self) -> RecordedEvent<'static> {
+        RecordedEvent {
+            position: self.position,
+            version: self.version,
+            recorded_at: self.recorded_at,
+            id: self.id,
+            schema: self.schema,
+            stream: self.stream.into_owned().into(),
+            event_type: self.event_type.into_owned().into(),
+            tags: self.tags.into_owned().into(),
+            metadata: self.metadata.into_owned(),
+            payload: self.payload.into_owned().into(),
+        }
+    }
+
+    /// Whether this is what recording `event` makes, wherever it was placed.
+    #[must_use]
+    pub fn has_content_of(&self, event: &NewEvent) -> bool {
+        self.event_type == event.event_type().as_str()
+            && self.schema == event.schema()
+            && *self.payload == *event.payload()
+            && self.tags == event.tags().joined()
+            && self.metadata == EncodedMetadata::encode(event.metadata())
+    }
+
+    /// The stored type as a name of its own.
+    pub(crate) fn to_event_type(&self) -> EventType {
+        EventType::already_checked(&self.event_type)
+    }
+}
+
+impl fmt::Debug for RecordedEvent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordedEvent")
+            .field("position", &self.position.get())
+            .field("stream", &self.stream())
+            .field("version", &self.version.get())
+            .field("event_type", &self.event_type)
+            .field("schema", &self.schema.get())
+            .field("payload", &String::from_utf8_lossy(&self.payload))
+            .field("id", &self.id)
+            .field("recorded_at", &self.recorded_at)
+            .field("metadata", &self.metadata())
+            .field("tags", &self.tags().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+impl Metadata {
+    /// Metadata for what happens because of `event`: its correlation is carried on, and it is named as the cause.
+    #[must_use]
+    pub fn caused_by(event: &RecordedEvent<'_>) -> Self {
+        let metadata = Self::new().with_causation(event.event_id());
+        match event.correlation() {
+            Some(correlation) => metadata.with_correlation(correlation),
+            None => metadata,
+        }
+    }
+}

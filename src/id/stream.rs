@@ -1,0 +1,194 @@
+//! The identity of a stream.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::name::{Category, Fault, InvalidName, check};
+
+/// The identity of a stream: a category and an id, shown `account/alice`.
+///
+/// The first `/` separates the two, so an id may contain further ones. Two ids are the same when their bytes
+/// are. A stream id never becomes part of a file's path. Cloning is cheap.
+///
+/// ```
+/// use annals::StreamId;
+///
+/// let alice: StreamId = "account/alice".parse()?;
+/// assert_eq!(alice.category(), "account");
+/// assert_eq!(alice.id(), "alice");
+/// # Ok::<(), annals::id::InvalidName>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId {
+    /// `category/id`, both parts checked.
+    text: Arc<str>,
+}
+
+impl StreamId {
+    /// The longest id (the part after the `/`) allowed, in bytes.
+    pub const ID_BYTES_MAX: usize = 512;
+
+    /// The stream of one thing in a category. The id is checked: not empty, bounded, no control or direction
+    /// characters.
+    pub fn new(category: &Category, id: impl AsRef<str>) -> Result<Self, InvalidName> {
+        let id = id.as_ref();
+        check("stream id", id, Self::ID_BYTES_MAX)?;
+        Ok(Self {
+            text: format!("{category}/{id}").into(),
+        })
+    }
+
+    /// What kind of thing the stream is about.
+    #[must_use]
+    pub fn category(&self) -> &str {
+        self.as_ref().category
+    }
+
+    /// Which one of its kind the stream is about.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.as_ref().id
+    }
+
+    /// The whole identity as text: `category/id`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The same identity, borrowed.
+    #[must_use]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "AsRef cannot return a type with a lifetime"
+    )]
+    pub fn as_ref(&self) -> StreamRef<'_> {
+        StreamRef::split(&self.text)
+    }
+}
+
+/// A borrowed [`StreamId`], as a recorded event shows it without allocating.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamRef<'a> {
+    category: &'a str,
+    id: &'a str,
+}
+
+impl<'a> StreamRef<'a> {
+    /// Text that a [`StreamId`] holds, or has held.
+    pub(crate) fn split(text: &'a str) -> Self {
+        let (category, id) = text.split_once('/').unwrap_or((text, ""));
+        Self { category, id }
+    }
+
+    /// What kind of thing the stream is about.
+    #[must_use]
+    pub fn category(self) -> &'a str {
+        self.category
+    }
+
+    /// Which one of its kind the stream is about.
+    #[must_use]
+    pub fn id(self) -> &'a str {
+        self.id
+    }
+
+    /// An owned copy.
+    #[must_use]
+    pub fn to_stream_id(self) -> StreamId {
+        StreamId {
+            text: self.to_string().into(),
+        }
+    }
+}
+
+impl fmt::Display for StreamRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.category, self.id)
+    }
+}
+
+impl fmt::Debug for StreamRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "\"{}/{}\"",
+            self.category.escape_debug(),
+            self.id.escape_debug()
+        )
+    }
+}
+
+impl PartialEq<StreamId> for StreamRef<'_> {
+    fn eq(&self, other: &StreamId) -> bool {
+        *self == other.as_ref()
+    }
+}
+
+impl PartialEq<StreamRef<'_>> for StreamId {
+    fn eq(&self, other: &StreamRef<'_>) -> bool {
+        self.as_ref() == *other
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+impl fmt::Debug for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.text, f)
+    }
+}
+
+impl FromStr for StreamId {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let Some((category, id)) = text.split_once('/') else {
+            return Err(InvalidName::new("stream", text, Fault::NoSeparator));
+        };
+        Self::new(&Category::new(category)?, id)
+    }
+}
+
+impl Serialize for StreamId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for StreamId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_slash_separates() {
+        let stream: StreamId = "file/a/b".parse().unwrap();
+        assert_eq!((stream.category(), stream.id()), ("file", "a/b"));
+        assert_eq!(stream.as_ref().to_stream_id(), stream);
+        assert!("file".parse::<StreamId>().is_err());
+        assert!("file/".parse::<StreamId>().is_err());
+        assert!("/a".parse::<StreamId>().is_err());
+    }
+
+    #[test]
+    fn the_longest_id_is_512_bytes() {
+        let files = Category::new("file").unwrap();
+        assert!(StreamId::new(&files, "x".repeat(512)).is_ok());
+        assert!(StreamId::new(&files, "x".repeat(513)).is_err());
+        assert!(StreamId::new(&files, "\u{1}").is_err());
+    }
+}

@@ -1,0 +1,453 @@
+//! The store that keeps everything in memory: the executable specification of [`EventStore`].
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use parking_lot::{Condvar, Mutex};
+
+use super::commit::{AppendError, Appended, Commit, Conflict, Expected, Limits};
+use super::event_store::{EventStore, Head};
+use super::filter::{Clause, Filter};
+use super::query::{Direction, Query};
+use crate::clock::{Clock, SystemClock, to_micros};
+use crate::error::{Error, ErrorKind};
+use crate::event::{Batch, Placement, RecordedEvent};
+use crate::id::{CorrelationId, EventId, FreshEventIds, StreamId};
+use crate::position::{Position, Version};
+
+/// Keeps events in memory, as strictly as a store on disk would; they are gone when it is dropped.
+///
+/// Made for tests, for views of short life, and to be read: it says in the shortest way what every store does.
+pub struct MemoryStore {
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    log: Mutex<Log>,
+    /// Signalled after every append and at closing, with `log` as its lock.
+    changed: Condvar,
+}
+
+impl MemoryStore {
+    /// An empty store on the system's clock, with the default limits.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(SystemClock, Limits::default())
+    }
+
+    /// An empty store on this clock and with these limits.
+    #[must_use]
+    pub fn with(clock: impl Clock, limits: Limits) -> Self {
+        Self {
+            clock: Arc::new(clock),
+            limits,
+            log: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn open_log(&self) -> Result<parking_lot::MutexGuard<'_, Log>, Error> {
+        let log = self.log.lock();
+        if log.closed {
+            Err(Error::new(ErrorKind::Closed))
+        } else {
+            Ok(log)
+        }
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl EventStore for MemoryStore {
+    fn append(&self, commit: Commit) -> Result<Appended, AppendError> {
+        commit.check(&self.limits)?;
+        let now = to_micros(self.clock.now());
+        let mut log = self.open_log()?;
+        if let Some(earlier) = log.repeated(&commit)? {
+            return Ok(earlier);
+        }
+        log.judge(&commit)?;
+        let appended = log.record(&commit, now);
+        drop(log);
+        self.changed.notify_all();
+        Ok(appended)
+    }
+
+    fn read(&self, query: &Query) -> Result<(Batch, Option<Query>), Error> {
+        Ok(self.open_log()?.page(query))
+    }
+
+    fn version(&self, stream: &StreamId) -> Result<Version, Error> {
+        Ok(self.open_log()?.version(stream))
+    }
+
+    fn head(&self) -> Result<Head, Error> {
+        let head = self.open_log()?.head();
+        Ok(Head {
+            acknowledged: head,
+            durable: head,
+        })
+    }
+
+    fn wait(&self, after: Position, timeout: Duration) -> Result<Position, Error> {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut log = self.open_log()?;
+        while log.head() <= after {
+            let timed_out = match deadline {
+                Some(deadline) => self.changed.wait_until(&mut log, deadline).timed_out(),
+                None => {
+                    self.changed.wait(&mut log);
+                    false
+                }
+            };
+            if log.closed {
+                return Err(Error::new(ErrorKind::Closed));
+            }
+            if timed_out {
+                break;
+            }
+        }
+        Ok(log.head())
+    }
+
+    fn close(&self) -> Result<(), Error> {
+        self.log.lock().closed = true;
+        self.changed.notify_all();
+        Ok(())
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let log = self.log.lock();
+        f.debug_struct("MemoryStore")
+            .field("events", &log.events.len())
+            .field("closed", &log.closed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All events, and where to find them.
+#[derive(Default)]
+struct Log {
+    /// The event at position `p` stands at index `p - 1`.
+    events: Vec<RecordedEvent<'static>>,
+    /// The index of each commit's first event, ascending.
+    commits: Vec<usize>,
+    /// The index of each event by its id.
+    ids: HashMap<EventId, usize>,
+    /// The indices, ascending, of the events that stand under each term.
+    postings: HashMap<Term, Vec<usize>>,
+    closed: bool,
+}
+
+/// What events are found by.
+#[derive(PartialEq, Eq, Hash)]
+enum Term {
+    Stream(String),
+    Category(String),
+    Type(String),
+    Tag(String),
+    Correlation(CorrelationId),
+}
+
+/// How many candidates one page of a read looks at, and how many bytes it hands out, about.
+const PAGE_EVENTS: usize = 1024;
+const PAGE_BYTES: usize = 256 << 10;
+
+impl Log {
+    fn head(&self) -> Position {
+        Position::new(self.events.len() as u64)
+    }
+
+    fn version(&self, stream: &StreamId) -> Version {
+        let events = self.postings(&Term::Stream(stream.as_str().to_owned()));
+        Version::new(events.len() as u64)
+    }
+
+    fn postings(&self, term: &Term) -> &[usize] {
+        self.postings.get(term).map_or(&[], Vec::as_slice)
+    }
+
+    /// Where a commit stands already, if it repeats an earlier one.
+    fn repeated(&self, commit: &Commit) -> Result<Option<Appended>, Error> {
+        let supplied = || {
+            commit
+                .events()
+                .filter_map(|(stream, event)| Some((stream, event.id()?)))
+        };
+        let Some((stream, &index)) = supplied().find_map(|(s, id)| Some((s, self.ids.get(&id)?)))
+        else {
+            return Ok(None);
+        };
+        let earlier = self.commit_of(index);
+        let same = |((stream, new), old): ((&StreamId, _), &RecordedEvent<'_>)| {
+            new_is(old, new) && old.stream() == *stream
+        };
+        let events = &self.events[earlier];
+        if commit.events().count() == events.len() && commit.events().zip(events).all(same) {
+            return Ok(Some(Self::answer(commit, events, true)));
+        }
+        Err(Error::new(ErrorKind::EventIdTaken)
+            .detail(self.events[index].event_id().to_string())
+            .in_stream(stream.clone())
+            .at_position(self.events[index].position()))
+    }
+
+    /// The indices of the events that were committed together with this one.
+    fn commit_of(&self, index: usize) -> Range<usize> {
+        let next = self.commits.partition_point(|first| *first <= index);
+        let end = self.commits.get(next).copied().unwrap_or(self.events.len());
+        self.commits[next - 1]..end
+    }
+
+    /// Whether everything holds that the commit rests on.
+    fn judge(&self, commit: &Commit) -> Result<(), Conflict> {
+        let writes = commit
+            .writes()
+            .iter()
+            .map(|write| (&write.stream, write.expected));
+        let guards = commit
+            .guards()
+            .iter()
+            .map(|guard| (&guard.stream, guard.expected));
+        for (stream, expected) in writes.chain(guards) {
+            self.expect(stream, expected)?;
+        }
+        for condition in commit.conditions() {
+            self.require_none(&condition.none_of, condition.after)?;
+        }
+        Ok(())
+    }
+
+    fn expect(&self, stream: &StreamId, expected: Expected) -> Result<(), Conflict> {
+        let actual = self.version(stream);
+        if expected.allows(actual) {
+            return Ok(());
+        }
+        Err(Conflict::Stream {
+            stream: stream.clone(),
+            expected,
+            actual,
+        })
+    }
+
+    fn require_none(&self, filter: &Filter, after: Position) -> Result<(), Conflict> {
+        let mut next = Some(Query::new(filter.clone()).after(after));
+        while let Some(query) = next {
+            let (batch, rest) = self.page(&query);
+            if let Some(event) = batch.get(0) {
+                return Err(Conflict::Event {
+                    stream: event.stream().to_stream_id(),
+                    event_type: event.to_event_type(),
+                    position: event.position(),
+                });
+            }
+            next = rest;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, commit: &Commit, now: DateTime<Utc>) -> Appended {
+        let recorded_at = self
+            .events
+            .last()
+            .map_or(now, |last| last.recorded_at().max(now));
+        let mut fresh = FreshEventIds::at(recorded_at);
+        let first = self.events.len();
+        self.commits.push(first);
+        for (stream, event) in commit.events() {
+            let placement = Placement {
+                stream: stream.clone(),
+                version: Version::new(self.version(stream).get() + 1),
+                position: Position::new(self.head().get() + 1),
+                recorded_at,
+                id: event.id().unwrap_or_else(|| fresh.take()),
+            };
+            self.push(RecordedEvent::new(&placement, event));
+        }
+        Self::answer(commit, &self.events[first..], false)
+    }
+
+    fn push(&mut self, event: RecordedEvent<'static>) {
+        let index = self.events.len();
+        self.ids.insert(event.event_id(), index);
+        let (stream, tags) = (
+            event.stream(),
+            event.tags().map(|tag| Term::Tag(tag.to_owned())),
+        );
+        let terms = tags
+            .chain([
+                Term::Stream(stream.to_string()),
+                Term::Category(stream.category().to_owned()),
+                Term::Type(event.event_type().to_owned()),
+            ])
+            .chain(event.correlation().map(Term::Correlation));
+        for term in terms {
+            self.postings.entry(term).or_default().push(index);
+        }
+        self.events.push(event);
+    }
+
+    fn answer(commit: &Commit, events: &[RecordedEvent<'_>], already_there: bool) -> Appended {
+        let mut ends = 0;
+        let last_of = |events_of_write: usize| {
+            ends += events_of_write;
+            &events[ends - 1]
+        };
+        let last_versions = commit
+            .writes()
+            .iter()
+            .map(|write| write.events.len())
+            .map(last_of);
+        Appended {
+            first: events[0].position(),
+            last: events[events.len() - 1].position(),
+            versions: last_versions
+                .map(|last| (last.stream().to_stream_id(), last.version()))
+                .collect(),
+            ids: events.iter().map(RecordedEvent::event_id).collect(),
+            recorded_at: events[0].recorded_at(),
+            already_there,
+        }
+    }
+
+    /// The next events that a query asks for, and the query for the rest.
+    fn page(&self, query: &Query) -> (Batch, Option<Query>) {
+        let candidates = self.candidates(query);
+        let mut batch = Batch::new();
+        let limit = query
+            .limited_to()
+            .map_or(u64::MAX, std::num::NonZeroU64::get);
+        for index in &candidates {
+            let event = &self.events[*index];
+            if query.matches(event) {
+                batch.push(event);
+            }
+            if batch.len() as u64 == limit || batch.byte_len() >= PAGE_BYTES {
+                return self.page_up_to(*index, batch, query);
+            }
+        }
+        match candidates.last() {
+            Some(last) if candidates.len() == PAGE_EVENTS => self.page_up_to(*last, batch, query),
+            _ => (batch, None),
+        }
+    }
+
+    fn page_up_to(&self, last: usize, batch: Batch, query: &Query) -> (Batch, Option<Query>) {
+        let rest = query.rest(self.events[last].position(), batch.len(), self.head());
+        (batch, rest)
+    }
+
+    /// The first [`PAGE_EVENTS`] indices, in the order of the read, of events that may match.
+    fn candidates(&self, query: &Query) -> Vec<usize> {
+        let window = self.window(query);
+        let mut candidates = Vec::new();
+        for clause in query.filter().clauses() {
+            match self.rarest(clause) {
+                None => extend(&mut candidates, window.clone(), query.direction()),
+                Some(terms) => {
+                    for term in &terms {
+                        extend(
+                            &mut candidates,
+                            self.within(term, &window, query),
+                            query.direction(),
+                        );
+                    }
+                }
+            }
+        }
+        candidates.sort_unstable();
+        candidates.dedup();
+        if query.direction() == Direction::Backwards {
+            candidates.reverse();
+        }
+        candidates.truncate(PAGE_EVENTS);
+        candidates
+    }
+
+    /// The indices that the query's ranges of positions and times leave.
+    fn window(&self, query: &Query) -> Range<usize> {
+        let index = |position: Position| usize::try_from(position.get()).unwrap_or(usize::MAX);
+        let until = |time| {
+            self.events
+                .partition_point(|event| event.recorded_at() <= time)
+        };
+        let ((after, up_to), (after_time, up_to_time)) = (query.positions(), query.times());
+        let start = index(after).max(after_time.map_or(0, until));
+        let end = index(up_to.unwrap_or(self.head())).min(up_to_time.map_or(usize::MAX, until));
+        let end = end.min(self.events.len());
+        start.min(end)..end
+    }
+
+    /// The terms of which a matching event has one: of all that the clause names, those with the fewest events.
+    fn rarest(&self, clause: &Clause) -> Option<Vec<Term>> {
+        let streams = clause.named_streams();
+        let streams =
+            streams.map(|named| named.iter().map(|s| Term::Stream(s.to_string())).collect());
+        let categories = clause.named_categories();
+        let categories = categories.map(|named| {
+            named
+                .iter()
+                .map(|c| Term::Category(c.to_string()))
+                .collect()
+        });
+        let types = clause.named_types();
+        let types = types.map(|named| named.iter().map(|t| Term::Type(t.to_string())).collect());
+        let tags = clause
+            .named_tags()
+            .iter()
+            .map(|tag| vec![Term::Tag(tag.to_string())]);
+        let correlation = clause
+            .named_correlation()
+            .map(|id| vec![Term::Correlation(id)]);
+        let events = |terms: &Vec<Term>| {
+            terms
+                .iter()
+                .map(|term| self.postings(term).len())
+                .sum::<usize>()
+        };
+        [streams, categories, types, correlation]
+            .into_iter()
+            .flatten()
+            .chain(tags)
+            .min_by_key(events)
+    }
+
+    /// The events of a term inside the window; in a stream, versions and places in the list go together.
+    fn within(
+        &self,
+        term: &Term,
+        window: &Range<usize>,
+        query: &Query,
+    ) -> impl DoubleEndedIterator<Item = usize> {
+        let postings = self.postings(term);
+        let mut start = postings.partition_point(|index| *index < window.start);
+        let end = postings.partition_point(|index| *index < window.end);
+        if let Term::Stream(_) = term {
+            start = start.max(usize::try_from(query.versions().0.get()).unwrap_or(usize::MAX));
+        }
+        postings[start.min(end)..end].iter().copied()
+    }
+}
+
+fn new_is(old: &RecordedEvent<'_>, new: &crate::event::NewEvent) -> bool {
+    new.id() == Some(old.event_id()) && old.has_content_of(new)
+}
+
+fn extend(
+    candidates: &mut Vec<usize>,
+    ascending: impl DoubleEndedIterator<Item = usize>,
+    direction: Direction,
+) {
+    match direction {
+        Direction::Forwards => candidates.extend(ascending.take(PAGE_EVENTS)),
+        Direction::Backwards => candidates.extend(ascending.rev().take(PAGE_EVENTS)),
+    }
+}

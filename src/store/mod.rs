@@ -1,0 +1,15 @@
+//! The port to whatever keeps the events, its vocabulary, and the store that keeps them in memory.
+
+mod commit;
+mod event_store;
+mod filter;
+mod memory;
+mod query;
+
+pub use commit::{
+    AppendError, Appended, Commit, Condition, Conflict, Expected, Guard, Limits, StreamWrite,
+};
+pub use event_store::{Batches, EventStore, Events, Head};
+pub use filter::{Clause, Filter};
+pub use memory::MemoryStore;
+pub use query::{Direction, Query};
