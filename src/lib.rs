@@ -1,6 +1,7 @@
 //! annals
 
 mod clock;
+pub mod codec;
 mod error;
 pub mod event;
 pub mod id;

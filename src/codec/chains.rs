@@ -1,0 +1,387 @@
+//! Upcasters that were checked to be sound, ready to be applied.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::shape::Shape;
+use super::upcasters::{Failure, Rule, Target, Upcasters};
+use crate::error::{Error, ErrorKind};
+use crate::id::EventType;
+use crate::position::SchemaVersion;
+
+/// For each stored type that has a history, its rules: the rule at index `n` reads version `n + 1`.
+pub(super) struct Chains {
+    rules: BTreeMap<String, Vec<Rule>>,
+}
+
+/// An event in a shape that the aggregate reads.
+pub(super) struct Current {
+    pub(super) event_type: String,
+    pub(super) payload: Vec<u8>,
+}
+
+/// Why a stored event cannot be brought up to date.
+pub(super) enum ChainError {
+    /// Its version is above the last one known.
+    Newer { known: SchemaVersion },
+    /// A rule failed.
+    Upcast {
+        event_type: String,
+        version: u32,
+        source: Failure,
+    },
+}
+
+impl Chains {
+    /// Checks that every version has one rule, and that every rule leads to something that `shape` reads.
+    pub(super) fn new(upcasters: Upcasters, shape: &Shape) -> Result<Self, Error> {
+        let mut chains = Self {
+            rules: BTreeMap::new(),
+        };
+        let (mut renames, mut steps) = (Vec::new(), Vec::new());
+        for rule in upcasters.rules() {
+            EventType::new(&rule.event_type)?;
+            match rule.version {
+                Some(version) => steps.push((version, rule)),
+                None => renames.push(rule),
+            }
+        }
+        steps.sort_by_key(|(version, _)| *version);
+        for (version, rule) in steps {
+            chains.add(version, rule)?;
+        }
+        for rule in renames {
+            chains.add_rename(rule, shape)?;
+        }
+        chains.check_targets(shape)?;
+        chains.check_cycles()?;
+        Ok(chains)
+    }
+
+    fn add(&mut self, version: u32, rule: Rule) -> Result<(), Error> {
+        let chain = self.rules.entry(rule.event_type.clone()).or_default();
+        let next = index(chain.len()) + 1;
+        if version != next {
+            let fault = match version {
+                0 => "versions start at 1".to_owned(),
+                known if known < next => format!("version {known} has two rules"),
+                _ => format!("no rule reads version {next}"),
+            };
+            return Err(unsound(&rule.event_type, &fault));
+        }
+        chain.push(rule);
+        Ok(())
+    }
+
+    fn add_rename(&mut self, rule: Rule, shape: &Shape) -> Result<(), Error> {
+        if shape.reads(&rule.event_type) {
+            return Err(unsound(
+                &rule.event_type,
+                "it is renamed and still one of the aggregate's types",
+            ));
+        }
+        let chain = self.rules.entry(rule.event_type.clone()).or_default();
+        if chain.last().is_some_and(|last| last.version.is_none()) {
+            return Err(unsound(&rule.event_type, "it is renamed twice"));
+        }
+        chain.push(rule);
+        Ok(())
+    }
+
+    fn check_targets(&self, shape: &Shape) -> Result<(), Error> {
+        for rule in self.rules.values().flatten() {
+            for target in &rule.targets {
+                let end = self.end(&target.event_type);
+                let goes_on = target.version < end.get();
+                let is_read = target.version == end.get() && shape.reads(&target.event_type);
+                if target.version == 0 || !(goes_on || is_read) {
+                    let fault = format!(
+                        "a rule leads to {} v{}, which nothing reads",
+                        target.event_type, target.version
+                    );
+                    return Err(unsound(&rule.event_type, &fault));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a rule from which one gets back to where one came from.
+    fn check_cycles(&self) -> Result<(), Error> {
+        let mut done = BTreeSet::new();
+        for (event_type, chain) in &self.rules {
+            for version in 1..=index(chain.len()) {
+                let start = Target {
+                    event_type: event_type.clone(),
+                    version,
+                };
+                self.walk(&start, &mut Vec::new(), &mut done)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn walk(
+        &self,
+        at: &Target,
+        path: &mut Vec<Target>,
+        done: &mut BTreeSet<(String, u32)>,
+    ) -> Result<(), Error> {
+        if path.contains(at) {
+            return Err(unsound(&at.event_type, "its rules lead back to it"));
+        }
+        if !done.contains(&(at.event_type.clone(), at.version)) {
+            path.push(at.clone());
+            for target in self
+                .rule(&at.event_type, at.version)
+                .map_or(&[][..], |rule| &rule.targets)
+            {
+                self.walk(target, path, done)?;
+            }
+            path.pop();
+            done.insert((at.event_type.clone(), at.version));
+        }
+        Ok(())
+    }
+
+    fn rule(&self, event_type: &str, version: u32) -> Option<&Rule> {
+        let before = usize::try_from(version.checked_sub(1)?).ok()?;
+        self.rules.get(event_type)?.get(before)
+    }
+
+    /// Whether no type has a history.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Whether events were stored under this name at some time, although the aggregate may not read it now.
+    pub(super) fn knows(&self, event_type: &str) -> bool {
+        self.rules.contains_key(event_type)
+    }
+
+    /// The version at which a type's chain ends: the one that new events are stamped with.
+    pub(super) fn end(&self, event_type: &str) -> SchemaVersion {
+        let rules = self.rules.get(event_type).map_or(0, Vec::len);
+        SchemaVersion::new(index(rules).saturating_add(1)).unwrap_or_default()
+    }
+
+    /// The stored types with a history, and how long it is.
+    pub(super) fn lengths(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.rules
+            .iter()
+            .map(|(event_type, rules)| (event_type.as_str(), rules.len()))
+    }
+
+    /// The stored types of which some version turns into one of these types in the end.
+    pub(super) fn sources<'a>(&'a self, is_wanted: impl Fn(&str) -> bool) -> Vec<&'a str> {
+        let yields_wanted = |event_type: &str| {
+            (1..=index(self.rules[event_type].len())).any(|version| {
+                let mut ends = Vec::new();
+                self.ends_of(event_type, version, &mut ends);
+                ends.iter().any(|end| is_wanted(end))
+            })
+        };
+        self.rules
+            .keys()
+            .map(String::as_str)
+            .filter(|event_type| yields_wanted(event_type))
+            .collect()
+    }
+
+    fn ends_of<'a>(&'a self, event_type: &'a str, version: u32, ends: &mut Vec<&'a str>) {
+        match self.rule(event_type, version) {
+            None => ends.push(event_type),
+            Some(rule) => {
+                for target in &rule.targets {
+                    self.ends_of(&target.event_type, target.version, ends);
+                }
+            }
+        }
+    }
+
+    /// Brings a stored event up to date: to one event, several or none.
+    pub(super) fn upcast(
+        &self,
+        event_type: &str,
+        version: SchemaVersion,
+        payload: &[u8],
+    ) -> Result<Vec<Current>, ChainError> {
+        let known = self.end(event_type);
+        if version > known {
+            return Err(ChainError::Newer { known });
+        }
+        let mut current = Vec::new();
+        self.apply(event_type, version.get(), payload.to_vec(), &mut current)?;
+        Ok(current)
+    }
+
+    fn apply(
+        &self,
+        event_type: &str,
+        version: u32,
+        payload: Vec<u8>,
+        current: &mut Vec<Current>,
+    ) -> Result<(), ChainError> {
+        let Some(rule) = self.rule(event_type, version) else {
+            current.push(Current {
+                event_type: event_type.to_owned(),
+                payload,
+            });
+            return Ok(());
+        };
+        let failed = |source| ChainError::Upcast {
+            event_type: event_type.to_owned(),
+            version,
+            source,
+        };
+        for upcasted in (rule.convert)(&payload).map_err(failed)? {
+            let declared = |target: &&Target| target.event_type == upcasted.event_type;
+            let Some(target) = rule.targets.iter().find(declared) else {
+                return Err(failed(
+                    format!("{} is not among its targets", upcasted.event_type).into(),
+                ));
+            };
+            let payload = upcasted.payload.map_err(|source| failed(source.into()))?;
+            self.apply(&target.event_type, target.version, payload, current)?;
+        }
+        Ok(())
+    }
+}
+
+fn index(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX - 1)
+}
+
+fn unsound(event_type: &str, fault: &str) -> Error {
+    Error::new(ErrorKind::Upcasters).detail(format!("{event_type}: {fault}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::{Value, json};
+
+    use super::super::upcasters::Upcasted;
+    use super::*;
+
+    #[derive(Deserialize)]
+    #[expect(dead_code, reason = "only its shape matters")]
+    enum Event {
+        A,
+        B,
+    }
+
+    fn chains(upcasters: Upcasters) -> Result<Chains, String> {
+        let shape = Shape::of::<Event>().unwrap();
+        Chains::new(upcasters, &shape).map_err(|error| {
+            assert_eq!(*error.kind(), ErrorKind::Upcasters);
+            error.to_string()
+        })
+    }
+
+    fn same(value: Value) -> Value {
+        value
+    }
+
+    #[test]
+    fn unsound_chains_are_refused() {
+        let refused = |upcasters, why: &str| {
+            let error = chains(upcasters).err().expect(why);
+            assert!(error.contains(why), "{error}");
+        };
+        refused(
+            Upcasters::new().step("A", 2, same),
+            "no rule reads version 1",
+        );
+        refused(
+            Upcasters::new().step("A", 1, same).step("A", 3, same),
+            "no rule reads version 2",
+        );
+        refused(
+            Upcasters::new().step("A", 1, same).step("A", 1, same),
+            "version 1 has two rules",
+        );
+        refused(Upcasters::new().step("A", 0, same), "versions start at 1");
+        refused(
+            Upcasters::new().step("Gone", 1, same),
+            "leads to Gone v2, which nothing reads",
+        );
+        refused(
+            Upcasters::new().rename("Old", "Nowhere"),
+            "leads to Nowhere v1, which nothing reads",
+        );
+        refused(
+            Upcasters::new().rename("Old", ("A", 2)),
+            "leads to A v2, which nothing reads",
+        );
+        refused(
+            Upcasters::new().rename("Old", ("A", 0)),
+            "leads to A v0, which nothing reads",
+        );
+        refused(
+            Upcasters::new().rename("A", "B"),
+            "renamed and still one of the aggregate's types",
+        );
+        refused(
+            Upcasters::new().rename("Old", "A").rename("Old", "B"),
+            "renamed twice",
+        );
+        refused(
+            Upcasters::new().rename("X", "Y").rename("Y", "X"),
+            "lead back to it",
+        );
+        refused(
+            Upcasters::new()
+                .split("X", 1, ["Y"], |_: Value| vec![])
+                .rename("Y", "X"),
+            "lead back to it",
+        );
+    }
+
+    #[test]
+    fn rules_apply_one_after_the_other() {
+        let chains = chains(
+            Upcasters::new()
+                .step("A", 2, |old: Value| json!({ "then": old }))
+                .step("A", 1, |old: Value| json!({ "first": old }))
+                .rename("Old", ("A", 2))
+                .split("Both", 1, [("A", 3), ("B", 1)], |old: Value| {
+                    vec![
+                        Upcasted::new("B", &old),
+                        Upcasted::new("A", &old),
+                        Upcasted::new("B", &1),
+                    ]
+                })
+                .discard("Noise", 1),
+        )
+        .unwrap();
+        let upcast = |event_type: &str, version: u32| {
+            let version = SchemaVersion::new(version).unwrap();
+            let current = chains.upcast(event_type, version, b"0").ok().unwrap();
+            let shown = current
+                .iter()
+                .map(|c| format!("{} {}", c.event_type, String::from_utf8_lossy(&c.payload)));
+            shown.collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(upcast("A", 1), r#"A {"then":{"first":0}}"#);
+        assert_eq!(upcast("A", 2), r#"A {"then":0}"#);
+        assert_eq!(upcast("A", 3), "A 0");
+        assert_eq!(upcast("Old", 1), r#"A {"then":0}"#);
+        assert_eq!(upcast("Both", 1), "B 0, A 0, B 1");
+        assert_eq!(upcast("Noise", 1), "");
+        assert_eq!(chains.end("A").get(), 3);
+        assert_eq!(chains.sources(|name| name == "B"), ["Both"]);
+        assert_eq!(chains.sources(|name| name == "A"), ["A", "Both", "Old"]);
+    }
+
+    #[test]
+    fn a_split_gives_only_what_it_declares() {
+        let chains =
+            chains(Upcasters::new().split("X", 1, ["A"], |_: Value| vec![Upcasted::new("B", &0)]))
+                .unwrap();
+        let Err(ChainError::Upcast { source, .. }) = chains.upcast("X", SchemaVersion::FIRST, b"0")
+        else {
+            panic!("refused");
+        };
+        assert_eq!(source.to_string(), "B is not among its targets");
+    }
+}

@@ -1,0 +1,209 @@
+//! An aggregate's whole translation between events and what is stored.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::chains::{ChainError, Chains};
+use super::decode::decode;
+use super::encode::encode;
+use super::shape::Shape;
+use super::upcasters::Upcasters;
+use crate::error::{Error, ErrorKind};
+use crate::event::{NewEvent, RecordedEvent};
+use crate::id::EventType;
+use crate::position::SchemaVersion;
+
+/// Turns events of type `E` into stored ones and back, whatever they were called and however they were shaped.
+pub(crate) struct EventCodec<E> {
+    shape: Shape,
+    chains: Chains,
+    /// What each name that is read is stamped with when it is written.
+    stamps: HashMap<&'static str, (EventType, SchemaVersion)>,
+    events: PhantomData<fn() -> E>,
+}
+
+/// An event that was read, in the shape of today.
+pub(crate) struct Decoded<'a, E> {
+    /// Which of the events that a stored one was split into; 0 where it was not split.
+    pub(crate) ordinal: u32,
+    /// The name under which the event reads today.
+    pub(crate) name: &'a str,
+    pub(crate) event: E,
+}
+
+impl<E: Serialize + DeserializeOwned> EventCodec<E> {
+    /// Checks the event type and its history.
+    pub(crate) fn new(upcasters: Upcasters) -> Result<Self, Error> {
+        let shape = Shape::of::<E>()?;
+        let chains = Chains::new(upcasters, &shape)?;
+        let mut stamps = HashMap::new();
+        for (name, _) in shape.names() {
+            stamps.insert(*name, (EventType::new(name)?, chains.end(name)));
+        }
+        Ok(Self {
+            shape,
+            chains,
+            stamps,
+            events: PhantomData,
+        })
+    }
+
+    /// What is to be stored for an event, and the event as it will be read back.
+    ///
+    /// Whatever cannot be read back is refused here, before it is written: a variant whose name is not among those
+    /// that are read, a value that JSON does not hold.
+    pub(crate) fn encode(&self, event: &E) -> Result<(NewEvent, E), Error> {
+        let refuse = || Error::new(ErrorKind::Encode);
+        let mut payload = Vec::new();
+        let name = encode(event, &mut payload).map_err(|source| refuse().caused_by(source))?;
+        let Some((event_type, schema)) = self.stamps.get(name) else {
+            return Err(refuse().detail(format!(
+                "the variant is written as {name:?}, which is not read"
+            )));
+        };
+        let read_back = decode(name, &payload).map_err(|source| {
+            refuse()
+                .of_event(event_type.clone(), *schema)
+                .detail("it does not read back")
+                .caused_by(source)
+        })?;
+        Ok((
+            NewEvent::from_valid_json(event_type.clone(), *schema, payload),
+            read_back,
+        ))
+    }
+
+    /// Hands each event that a stored one means today to `each`: usually one.
+    pub(crate) fn decode(
+        &self,
+        stored: &RecordedEvent<'_>,
+        mut each: impl FnMut(Decoded<'_, E>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let name = stored.event_type();
+        let is_current = if self.chains.is_empty() {
+            stored.schema() == SchemaVersion::FIRST
+        } else {
+            stored.schema() == self.chains.end(name)
+        };
+        if is_current {
+            let event = decode(name, stored.payload())
+                .map_err(|source| self.undecodable(stored, source))?;
+            return each(Decoded {
+                ordinal: 0,
+                name,
+                event,
+            });
+        }
+        self.decode_old(stored, each)
+    }
+
+    #[cold]
+    fn decode_old(
+        &self,
+        stored: &RecordedEvent<'_>,
+        mut each: impl FnMut(Decoded<'_, E>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let name = stored.event_type();
+        if !self.knows(name) {
+            return Err(of_stored(ErrorKind::UnknownEvent, stored));
+        }
+        let upcasted = self.chains.upcast(name, stored.schema(), stored.payload());
+        let current = upcasted.map_err(|failure| match failure {
+            ChainError::Newer { known } => of_stored(ErrorKind::NewerSchema { known }, stored),
+            ChainError::Upcast {
+                event_type,
+                version,
+                source,
+            } => of_stored(ErrorKind::Upcast, stored)
+                .detail(format!("the one that reads {event_type} v{version}"))
+                .caused_by(source),
+        })?;
+        for (ordinal, current) in (0..).zip(&current) {
+            let event = decode(&current.event_type, &current.payload).map_err(|source| {
+                of_stored(ErrorKind::Decode, stored)
+                    .detail(format!("after it was upcast to {}", current.event_type))
+                    .caused_by(source)
+            })?;
+            each(Decoded {
+                ordinal,
+                name: &current.event_type,
+                event,
+            })?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn undecodable(&self, stored: &RecordedEvent<'_>, source: serde_json::Error) -> Error {
+        let known = self.shape.reads(stored.event_type());
+        let kind = if known {
+            ErrorKind::Decode
+        } else {
+            ErrorKind::UnknownEvent
+        };
+        of_stored(kind, stored).caused_by(source)
+    }
+
+    fn knows(&self, stored_name: &str) -> bool {
+        self.shape.reads(stored_name) || self.chains.knows(stored_name)
+    }
+
+    /// The variants that are meant by these names of today; a name that no variant reads is refused.
+    pub(crate) fn variants(&self, names: &[String]) -> Result<Vec<u64>, Error> {
+        let variant = |name: &String| {
+            self.shape.variant(name).ok_or_else(|| {
+                Error::new(ErrorKind::UnknownEvent)
+                    .detail(format!("the aggregate has no event {name:?}"))
+            })
+        };
+        names.iter().map(variant).collect()
+    }
+
+    /// Whether the name of today stands for one of these variants.
+    pub(crate) fn is_one_of(&self, name: &str, variants: &[u64]) -> bool {
+        self.shape
+            .variant(name)
+            .is_some_and(|variant| variants.contains(&variant))
+    }
+
+    /// Every name under which events that mean one of these variants may have been stored.
+    pub(crate) fn stored_names(&self, variants: &[u64]) -> Vec<EventType> {
+        let read = self.shape.names().iter().map(|(name, _)| *name);
+        let read = read.filter(|name| self.is_one_of(name, variants));
+        let upcast = self.chains.sources(|name| self.is_one_of(name, variants));
+        read.chain(upcast).map(EventType::already_checked).collect()
+    }
+
+    /// The names that are read, each with the schema version that is written under it.
+    pub(crate) fn current(&self) -> impl Iterator<Item = (&'static str, SchemaVersion)> {
+        self.shape
+            .names()
+            .iter()
+            .map(|(name, _)| (*name, self.chains.end(name)))
+    }
+
+    /// The stored types that have a history, and how long it is.
+    pub(crate) fn chain_lengths(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.chains.lengths()
+    }
+}
+
+/// An error about a stored event, with all that tells which one.
+fn of_stored(kind: ErrorKind, stored: &RecordedEvent<'_>) -> Error {
+    Error::new(kind)
+        .in_stream(stored.stream().to_stream_id())
+        .at_position(stored.position())
+        .of_event(stored.to_event_type(), stored.schema())
+}
+
+impl<E> fmt::Debug for EventCodec<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventCodec")
+            .field("names", &self.shape.names())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,349 @@
+//! What serde reveals of a type without a value of it.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, VariantAccess,
+    Visitor,
+};
+use serde::forward_to_deserialize_any;
+
+use crate::error::{Error, ErrorKind};
+use crate::id::EventType;
+
+/// The variants of an event type by the names under which they are read, aliases included.
+pub(super) struct Shape {
+    /// Each name, and the number of the variant that it stands for.
+    names: Vec<(&'static str, u64)>,
+}
+
+impl Shape {
+    /// Finds out by asking `E` to deserialize itself from names alone; each attempt is cut short before a payload
+    /// would be needed.
+    pub(super) fn of<E: DeserializeOwned>() -> Result<Self, Error> {
+        let refuse = |detail: String| Err(Error::new(ErrorKind::EventShape).detail(detail));
+        let (impossible, answer) = probe::<E>("\0");
+        let Some(names) = impossible.names else {
+            return refuse(format!(
+                "{} asks for {answer}; write a plain `enum` with named variants and without \
+                 `#[serde(tag)]`, `#[serde(untagged)]` or `#[serde(content)]`",
+                std::any::type_name::<E>()
+            ));
+        };
+        if impossible.variant.is_some() {
+            return refuse(format!(
+                "{} takes any name for a variant (`#[serde(other)]`), which would hide events \
+                 that it does not know",
+                std::any::type_name::<E>()
+            ));
+        }
+        let mut shape = Self {
+            names: Vec::with_capacity(names.len()),
+        };
+        for name in names {
+            EventType::new(name)?;
+            let Some(variant) = probe::<E>(name).0.variant else {
+                return refuse(format!("the variant {name:?} is listed but not read"));
+            };
+            shape.names.push((name, variant));
+        }
+        Ok(shape)
+    }
+
+    pub(super) fn reads(&self, name: &str) -> bool {
+        self.variant(name).is_some()
+    }
+
+    /// The number of the variant that is read under this name.
+    pub(super) fn variant(&self, name: &str) -> Option<u64> {
+        self.names
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, variant)| *variant)
+    }
+
+    /// Each name, and the number of the variant that it stands for.
+    pub(super) fn names(&self) -> &[(&'static str, u64)] {
+        &self.names
+    }
+}
+
+/// The names of a struct's fields, or of an enum's variants, as serde reveals them; none for other types.
+pub(crate) fn field_names<T: DeserializeOwned>() -> &'static [&'static str] {
+    let (found, _) = probe::<T>("\0");
+    found.names.or(found.fields).unwrap_or_default()
+}
+
+fn probe<T: DeserializeOwned>(variant: &str) -> (Found, Stopped) {
+    let mut found = Found::default();
+    match T::deserialize(Probe {
+        variant,
+        found: &mut found,
+    }) {
+        Ok(_) => (found, Stopped("nothing at all".to_owned())),
+        Err(stopped) => (found, stopped),
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    /// The variants, if the type asked for an enum.
+    names: Option<&'static [&'static str]>,
+    /// The fields, if the type asked for a struct.
+    fields: Option<&'static [&'static str]>,
+    /// The number of the variant that the name was taken for.
+    variant: Option<u64>,
+}
+
+/// A deserializer that notes what it is asked for and then stops.
+struct Probe<'a> {
+    variant: &'a str,
+    found: &'a mut Found,
+}
+
+/// How a probe ends: with what the type asked for.
+#[derive(Debug)]
+struct Stopped(String);
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+impl serde::de::Error for Stopped {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self(message.to_string())
+    }
+}
+
+impl<'de> Deserializer<'de> for Probe<'_> {
+    type Error = Stopped;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stopped> {
+        struct Expectation<V>(V);
+        impl<'de, V: Visitor<'de>> fmt::Display for Expectation<V> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.expecting(f)
+            }
+        }
+        Err(Stopped(Expectation(visitor).to_string()))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Stopped> {
+        self.found.names = Some(variants);
+        visitor.visit_enum(self)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        _visitor: V,
+    ) -> Result<V::Value, Stopped> {
+        self.found.fields = Some(fields);
+        Err(Stopped(format!("struct {name}")))
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Stopped> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct seq tuple tuple_struct map identifier ignored_any
+    }
+}
+
+impl<'de> EnumAccess<'de> for Probe<'_> {
+    type Error = Stopped;
+    type Variant = Nothing;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(
+        self,
+        seed: V,
+    ) -> Result<(V::Value, Nothing), Stopped> {
+        let name: StrDeserializer<'_, Stopped> = self.variant.into_deserializer();
+        let identifier = seed.deserialize(name)?;
+        // A derived implementation reads the name into a private enum with one variant for each of the type's, so
+        // its discriminant tells which names are aliases of one another.
+        let mut number = Number::default();
+        std::mem::discriminant(&identifier).hash(&mut number);
+        self.found.variant = Some(number.0);
+        Err(Stopped("a payload".to_owned()))
+    }
+}
+
+/// Takes the number out of a discriminant, which shows it only to a hasher.
+#[derive(Default)]
+struct Number(u64);
+
+impl Hasher for Number {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes.iter().rev() {
+            self.0 = (self.0 << 8) | u64::from(*byte);
+        }
+    }
+}
+
+/// The payload that a probe never gets to.
+struct Nothing;
+
+impl<'de> VariantAccess<'de> for Nothing {
+    type Error = Stopped;
+
+    fn unit_variant(self) -> Result<(), Stopped> {
+        Err(Stopped("a payload".to_owned()))
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _seed: T) -> Result<T::Value, Stopped> {
+        Err(Stopped("a payload".to_owned()))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _len: usize, _visitor: V) -> Result<V::Value, Stopped> {
+        Err(Stopped("a payload".to_owned()))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _fields: &'static [&'static str],
+        _visitor: V,
+    ) -> Result<V::Value, Stopped> {
+        Err(Stopped("a payload".to_owned()))
+    }
+}
+
+#[cfg(test)]
+#[expect(dead_code, reason = "the types are only looked at")]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    fn refusal<E: DeserializeOwned>() -> String {
+        let error = Shape::of::<E>().err().expect("refused");
+        assert_eq!(*error.kind(), ErrorKind::EventShape);
+        error.to_string()
+    }
+
+    #[test]
+    fn aliases_belong_to_their_variant() {
+        #[derive(Deserialize)]
+        enum Event {
+            #[serde(alias = "MoneyIn", alias = "CashIn")]
+            Deposited {
+                cents: u64,
+            },
+            #[serde(rename = "taken")]
+            Withdrawn {
+                cents: u64,
+            },
+            #[serde(skip)]
+            Internal,
+            Closed,
+        }
+        let shape = Shape::of::<Event>().unwrap();
+        assert_eq!(shape.names().len(), 5);
+        assert_eq!(shape.variant("MoneyIn"), shape.variant("Deposited"));
+        assert_eq!(shape.variant("CashIn"), shape.variant("Deposited"));
+        assert_ne!(shape.variant("taken"), shape.variant("Deposited"));
+        assert_ne!(shape.variant("Closed"), shape.variant("taken"));
+        assert!(!shape.reads("Withdrawn"));
+        assert!(!shape.reads("Internal"));
+    }
+
+    #[test]
+    fn only_externally_tagged_enums_have_a_shape() {
+        #[derive(Deserialize)]
+        struct Plain {
+            cents: u64,
+        }
+        #[derive(Deserialize)]
+        #[serde(tag = "type")]
+        enum Internal {
+            A { cents: u64 },
+        }
+        #[derive(Deserialize)]
+        #[serde(tag = "type", content = "content")]
+        enum Adjacent {
+            A { cents: u64 },
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Untagged {
+            A { cents: u64 },
+        }
+        assert!(refusal::<Plain>().contains("struct Plain"));
+        assert!(refusal::<Internal>().contains("without `#[serde(tag)]`"));
+        refusal::<Adjacent>();
+        refusal::<Untagged>();
+        refusal::<String>();
+        refusal::<Option<Plain>>();
+        refusal::<()>();
+        refusal::<serde_json::Value>();
+    }
+
+    #[test]
+    fn a_variant_that_takes_every_name_is_refused() {
+        #[derive(Deserialize)]
+        enum Event {
+            A,
+            #[serde(other)]
+            Other,
+        }
+        assert!(refusal::<Event>().contains("serde(other)"));
+    }
+
+    #[test]
+    fn names_that_cannot_be_stored_are_refused() {
+        #[derive(Deserialize)]
+        enum Event {
+            #[serde(rename = "$gap")]
+            Reserved,
+        }
+        assert_eq!(
+            *Shape::of::<Event>().err().unwrap().kind(),
+            ErrorKind::InvalidName
+        );
+    }
+
+    #[test]
+    fn wrappers_that_json_does_not_show_are_seen_through() {
+        #[derive(Deserialize)]
+        enum Event {
+            A,
+        }
+        #[derive(Deserialize)]
+        struct Wrapped(Event);
+        assert!(Shape::of::<Wrapped>().unwrap().reads("A"));
+        assert!(Shape::of::<Box<Event>>().unwrap().reads("A"));
+    }
+
+    #[test]
+    fn the_fields_of_a_struct_are_revealed() {
+        #[derive(Deserialize)]
+        struct State {
+            cents: u64,
+            closed: bool,
+        }
+        assert_eq!(field_names::<State>(), ["cents", "closed"]);
+        assert!(field_names::<u64>().is_empty());
+    }
+}
