@@ -88,10 +88,6 @@ impl SchemaVersion {
         self.0.get()
     }
 
-    /// The version after this one.
-    pub(crate) const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
-    }
 }
 
 impl Default for SchemaVersion {

@@ -61,7 +61,11 @@ impl SerializeStructVariant for Fields<'_, '_> {
         key: &'static str,
         value: &T,
     ) -> Result<(), EncodeError> {
-        Ok(SerializeStruct::serialize_field(&mut self.json, key, value)?)
+        Ok(SerializeStruct::serialize_field(
+            &mut self.json,
+            key,
+            value,
+        )?)
     }
 
     fn skip_field(&mut self, key: &'static str) -> Result<(), EncodeError> {

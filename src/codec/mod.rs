@@ -12,6 +12,6 @@ mod event_codec;
 mod shape;
 mod upcasters;
 
-pub(crate) use event_codec::{Decoded, EventCodec};
+pub(crate) use event_codec::EventCodec;
 pub(crate) use shape::field_names;
 pub use upcasters::{Target, Upcasted, Upcasters};

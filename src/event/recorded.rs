@@ -66,6 +66,16 @@ impl RecordedEvent<'static> {
     }
 }
 
+impl<'a> RecordedEvent<'a> {
+    /// The second part of the stream's name, borrowed for as long as the event itself borrows.
+    pub(crate) fn key(&self) -> Cow<'a, str> {
+        match &self.stream {
+            Cow::Borrowed(stream) => Cow::Borrowed(StreamRef::split(stream).id()),
+            Cow::Owned(stream) => Cow::Owned(StreamRef::split(stream).id().to_owned()),
+        }
+    }
+}
+
 impl RecordedEvent<'_> {
     /// The event's identity.
     #[must_use]

@@ -55,6 +55,13 @@ impl Query {
         }
     }
 
+    /// The events that this filter matches, in place of those that were meant before; ranges stay.
+    #[must_use]
+    pub fn filtered(mut self, filter: impl Into<Filter>) -> Self {
+        self.filter = filter.into();
+        self
+    }
+
     /// Only events after this position.
     #[must_use]
     pub fn after(mut self, position: Position) -> Self {

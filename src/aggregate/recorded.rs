@@ -1,0 +1,112 @@
+//! A recorded event with its meaning.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
+
+use super::aggregate_id::AggregateId;
+use super::domain::Aggregate;
+use crate::codec::EventCodec;
+use crate::error::{Error, ErrorKind};
+use crate::event::RecordedEvent;
+
+/// An event of an aggregate as it means today, in the envelope in which it was recorded.
+///
+/// It derefs to the [`RecordedEvent`] it was read from, which tells version, position, times, metadata and tags,
+/// and the type and payload *as stored*. Reading borrows; [`into_owned`](Self::into_owned) makes one to keep.
+pub struct Recorded<'a, A: Aggregate> {
+    stored: RecordedEvent<'a>,
+    id: Cow<'a, A::Id>,
+    ordinal: u32,
+    event: A::Event,
+}
+
+impl<'a, A: Aggregate> Recorded<'a, A> {
+    /// Reads a stored event and hands what it means today to `each`, together with the name it has today.
+    pub(crate) fn read(
+        codec: &EventCodec<A::Event>,
+        stored: &RecordedEvent<'a>,
+        mut each: impl FnMut(&str, Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let id = id_of::<A>(stored)?;
+        codec.decode(stored, |decoded| {
+            let (stored, id) = (stored.clone(), id.clone());
+            each(
+                decoded.name,
+                Self {
+                    stored,
+                    id,
+                    ordinal: decoded.ordinal,
+                    event: decoded.event,
+                },
+            )
+        })
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn event(&self) -> &A::Event {
+        &self.event
+    }
+
+    /// What happened, without the envelope.
+    #[must_use]
+    pub fn into_event(self) -> A::Event {
+        self.event
+    }
+
+    /// To which aggregate it happened.
+    #[must_use]
+    pub fn id(&self) -> &A::Id {
+        &self.id
+    }
+
+    /// Which of the events that an upcaster split a stored one into, from 0. They share version and position.
+    #[must_use]
+    pub fn ordinal(&self) -> u32 {
+        self.ordinal
+    }
+
+    /// An event that borrows from nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Recorded<'static, A> {
+        Recorded {
+            stored: self.stored.into_owned(),
+            id: Cow::Owned(self.id.into_owned()),
+            ordinal: self.ordinal,
+            event: self.event,
+        }
+    }
+}
+
+/// The id in the name of the event's stream.
+pub(crate) fn id_of<'a, A: Aggregate>(stored: &RecordedEvent<'a>) -> Result<Cow<'a, A::Id>, Error> {
+    let parsed = match stored.key() {
+        Cow::Borrowed(key) => A::Id::from_key(key),
+        Cow::Owned(key) => A::Id::from_key(&key).map(|id| Cow::Owned(id.into_owned())),
+    };
+    parsed.map_err(|source| {
+        Error::new(ErrorKind::AggregateId)
+            .in_stream(stored.stream().to_stream_id())
+            .at_position(stored.position())
+            .caused_by(source)
+    })
+}
+
+impl<'a, A: Aggregate> Deref for Recorded<'a, A> {
+    type Target = RecordedEvent<'a>;
+
+    fn deref(&self) -> &RecordedEvent<'a> {
+        &self.stored
+    }
+}
+
+impl<A: Aggregate<Event: fmt::Debug>> fmt::Debug for Recorded<'_, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorded")
+            .field("event", &self.event)
+            .field("ordinal", &self.ordinal)
+            .field("stored", &self.stored)
+            .finish()
+    }
+}

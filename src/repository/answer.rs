@@ -1,0 +1,84 @@
+//! What can come of a command beside its outcome.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use crate::error::Error;
+use crate::store::{AppendError, Conflict};
+
+/// Why a command had no effect.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError<E: StdError + 'static> {
+    /// The domain said no. Nothing was written.
+    #[error(transparent)]
+    Refused(E),
+    /// Others wrote what the decision rests on, more often than it was to be taken again. Nothing was written.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// The store could not do it. Unless the error's kind says otherwise, it is unknown whether anything was written;
+    /// a command that carries a key for [`once`](crate::repository::Execution::once) can simply be repeated.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+impl<E: StdError + 'static> From<AppendError> for ExecuteError<E> {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Conflict(conflict) => Self::Conflict(conflict),
+            AppendError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl<E: StdError + Send + Sync + 'static> ExecuteError<E> {
+    /// The same with the domain's error boxed, so that several domains go together.
+    pub(crate) fn boxed(self) -> ExecuteError<Refusal> {
+        match self {
+            Self::Refused(refused) => ExecuteError::Refused(Refusal::new(refused)),
+            Self::Conflict(conflict) => ExecuteError::Conflict(conflict),
+            Self::Store(error) => ExecuteError::Store(error),
+        }
+    }
+}
+
+/// A domain's "no", of whatever type; what [`Annals::atomically`](crate::Annals::atomically) gives, where several
+/// domains take part.
+pub struct Refusal(Box<dyn StdError + Send + Sync>);
+
+impl Refusal {
+    /// A refusal for this reason.
+    #[must_use]
+    pub fn new(reason: impl StdError + Send + Sync + 'static) -> Self {
+        Self(Box::new(reason))
+    }
+
+    /// The reason, if it is of this type.
+    #[must_use]
+    pub fn reason<E: StdError + 'static>(&self) -> Option<&E> {
+        self.0.downcast_ref()
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl StdError for Refusal {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}
+
+impl From<Refusal> for ExecuteError<Refusal> {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}

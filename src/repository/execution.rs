@@ -1,0 +1,199 @@
+//! Carrying out one command.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::answer::ExecuteError;
+use super::binding::Binding;
+use super::loaded::Outcome;
+use super::retry::Retries;
+use super::stage::Stage;
+use crate::aggregate::{Aggregate, AggregateId, Occasion};
+use crate::at::At;
+use crate::clock::to_micros;
+use crate::error::Error;
+use crate::event::Metadata;
+use crate::id::{StreamId, Tag};
+use crate::position::{Position, Version};
+use crate::store::{AppendError, Batches, Clause, Commit, Conflict, Expected, Query};
+
+/// A command on its way to an aggregate; made by [`Repository::to`](super::Repository::to). The options combine.
+#[must_use = "nothing happens before `execute`"]
+pub struct Execution<'r, A: Aggregate> {
+    binding: &'r Binding<A>,
+    id: &'r A::Id,
+    at: Option<Version>,
+    once: Option<String>,
+    metadata: Metadata,
+    retries: u32,
+}
+
+impl<'r, A: Aggregate> Execution<'r, A> {
+    pub(super) fn new(binding: &'r Binding<A>, id: &'r A::Id) -> Self {
+        let (metadata, retries) = (Metadata::new(), Retries::DEFAULT);
+        Self {
+            binding,
+            id,
+            at: None,
+            once: None,
+            metadata,
+            retries,
+        }
+    }
+
+    /// Only if the aggregate is still at this version, as it was when somebody looked at it; otherwise the answer is a
+    /// conflict. Such a decision is not taken again.
+    pub fn at(mut self, version: Version) -> Self {
+        self.at = Some(version);
+        self
+    }
+
+    /// Only once for this aggregate under this key, however often it is repeated, by whomever.
+    ///
+    /// The first time, the key is stored with the events. Every further time the answer is that of the first: its
+    /// events, and the version, position and state after them, marked as
+    /// [repeated](super::Outcome::repeated). A refusal and an empty decision store nothing; such a command is decided
+    /// afresh when it is repeated.
+    pub fn once(mut self, key: impl Into<String>) -> Self {
+        self.once = Some(key.into());
+        self
+    }
+
+    /// What is known about the command: who gives it, what it belongs to, what caused it. Without a correlation id, it
+    /// starts a new one.
+    pub fn with(mut self, metadata: Metadata) -> Self {
+        self.metadata = metadata;
+        self
+    }
+
+    /// How often the decision is taken again at most when others write to the aggregate in between; 100 times
+    /// unless said otherwise.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Loads the aggregate, lets it decide, and writes what it decides.
+    pub fn execute(self, command: A::Command) -> Result<Outcome<A>, ExecuteError<A::Error>> {
+        let stream = self.binding.stream(self.id)?;
+        let mark = self
+            .once
+            .as_deref()
+            .map(Tag::once)
+            .transpose()
+            .map_err(Error::from)?;
+        let occasion = Occasion {
+            now: to_micros(self.binding.backing.clock.now()),
+            metadata: Arc::new(self.metadata.clone().correlated()),
+        };
+        let mut retries = Retries::new(if self.at.is_some() { 0 } else { self.retries });
+        loop {
+            if let Some(first) = self.first_time(&stream, mark.as_ref())? {
+                return Ok(first);
+            }
+            match self.attempt(&stream, command.clone(), &occasion, mark.as_ref()) {
+                Err(ExecuteError::Conflict(conflict)) => {
+                    if let Err(conflict) = retries.again_after(conflict) {
+                        let first = self.first_time(&stream, mark.as_ref())?;
+                        return first.ok_or(ExecuteError::Conflict(conflict));
+                    }
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    fn attempt(
+        &self,
+        stream: &StreamId,
+        command: A::Command,
+        occasion: &Occasion,
+        mark: Option<&Tag>,
+    ) -> Result<Outcome<A>, ExecuteError<A::Error>> {
+        let mut stage = Stage::load(self.binding, stream.clone())?;
+        self.check_version(stream, stage.stored_version())?;
+        stage.decide(self.binding, self.id, command, occasion, mark)?;
+        if stage.is_empty() {
+            return Ok(stage.into_outcome());
+        }
+        let last = stage.len() - 1;
+        let mut commit = stage.write_to(Commit::new());
+        if let Some(mark) = mark {
+            // The look-up came before the load; who wrote under the same key in between is found here.
+            commit = commit.require_none(marked(stream, mark), Position::START);
+        }
+        let appended = self
+            .binding
+            .backing
+            .store
+            .append(commit)
+            .map_err(|error| match error {
+                AppendError::Store(error) if error.stream().is_none() => {
+                    AppendError::Store(error.in_stream(stream.clone()))
+                }
+                error => error,
+            })?;
+        stage.written(self.binding, &appended, last);
+        Ok(stage.into_outcome())
+    }
+
+    fn check_version(&self, stream: &StreamId, actual: Version) -> Result<(), Conflict> {
+        let expected = self.at.map_or(Expected::Any, Expected::Exactly);
+        if expected.allows(actual) {
+            return Ok(());
+        }
+        Err(Conflict::Stream {
+            stream: stream.clone(),
+            expected,
+            actual,
+        })
+    }
+
+    /// The outcome of the command's first time, if it was carried out under this mark before.
+    fn first_time(
+        &self,
+        stream: &StreamId,
+        mark: Option<&Tag>,
+    ) -> Result<Option<Outcome<A>>, Error> {
+        let Some(mark) = mark else { return Ok(None) };
+        let (mut events, mut version) = (Vec::new(), None);
+        for batch in Batches::new(
+            &self.binding.backing.store,
+            Query::new(marked(stream, mark)),
+        ) {
+            for stored in batch?.iter() {
+                version = Some(stored.version());
+                self.binding.codec.decode(&stored, |decoded| {
+                    events.push(decoded.event);
+                    Ok(())
+                })?;
+            }
+        }
+        let Some(version) = version else {
+            return Ok(None);
+        };
+        let loaded = self.binding.load_at(stream, At::Version(version))?;
+        Ok(Some(Outcome {
+            loaded,
+            events,
+            repeated: true,
+        }))
+    }
+}
+
+/// The events that were written to the stream under a mark.
+fn marked(stream: &StreamId, mark: &Tag) -> Clause {
+    Clause::new().stream(stream.clone()).tag(mark.clone())
+}
+
+impl<A: Aggregate> fmt::Debug for Execution<'_, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Execution")
+            .field("id", &self.id.to_key())
+            .field("at", &self.at)
+            .field("once", &self.once)
+            .field("metadata", &self.metadata)
+            .field("retries", &self.retries)
+            .finish_non_exhaustive()
+    }
+}

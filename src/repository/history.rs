@@ -1,0 +1,272 @@
+//! Reading the events of an aggregate type with their meaning.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fmt;
+use std::marker::PhantomData;
+
+use chrono::{DateTime, Utc};
+
+use super::binding::Binding;
+use crate::aggregate::{Aggregate, Recorded, id_of};
+use crate::clock::to_micros;
+use crate::error::Error;
+use crate::event::Batch;
+use crate::id::{CorrelationId, StreamId, Tag};
+use crate::position::{Position, Version};
+use crate::store::{Batches, Clause, Direction, Events, Filter, Query};
+
+/// Which events of an aggregate type to read; made by [`Repository::history`](super::Repository::history) and
+/// [`Repository::events`](super::Repository::events). The restrictions combine.
+///
+/// Types are named as they are called today. Whatever older names and shapes can turn into them is found too.
+#[must_use = "nothing is read before `read`"]
+pub struct History<'r, A: Aggregate> {
+    binding: &'r Binding<A>,
+    /// The one stream that is meant, or all of the category.
+    stream: Option<StreamId>,
+    types: Option<Vec<String>>,
+    /// Tags and correlation.
+    clause: Clause,
+    /// Ranges and direction.
+    query: Query,
+    limit: u64,
+}
+
+impl<'r, A: Aggregate> History<'r, A> {
+    pub(super) fn new(binding: &'r Binding<A>, stream: Option<StreamId>) -> Self {
+        let (clause, query) = (Clause::new(), Query::default());
+        Self {
+            binding,
+            stream,
+            types: None,
+            clause,
+            query,
+            limit: u64::MAX,
+        }
+    }
+
+    /// Only events of these types, or others that are named, by their names of today.
+    pub fn of_types<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.types
+            .get_or_insert_default()
+            .extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Only events with this tag, and all others that are named.
+    pub fn tagged(mut self, tag: Tag) -> Self {
+        self.clause = self.clause.tag(tag);
+        self
+    }
+
+    /// Only events with this correlation id.
+    pub fn correlated(mut self, correlation: CorrelationId) -> Self {
+        self.clause = self.clause.correlation(correlation);
+        self
+    }
+
+    /// Only events after this position.
+    pub fn after(mut self, position: Position) -> Self {
+        self.query = self.query.after(position);
+        self
+    }
+
+    /// Only events up to this position, and the one there.
+    pub fn up_to(mut self, position: Position) -> Self {
+        self.query = self.query.up_to(position);
+        self
+    }
+
+    /// Only events after this version of their stream.
+    pub fn after_version(mut self, version: Version) -> Self {
+        self.query = self.query.after_version(version);
+        self
+    }
+
+    /// Only events up to this version of their stream, and the one there.
+    pub fn up_to_version(mut self, version: Version) -> Self {
+        self.query = self.query.up_to_version(version);
+        self
+    }
+
+    /// Only events recorded after this time.
+    pub fn after_time(mut self, time: DateTime<Utc>) -> Self {
+        self.query = self.query.after_time(to_micros(time));
+        self
+    }
+
+    /// Only events recorded up to this time, and those at it.
+    pub fn up_to_time(mut self, time: DateTime<Utc>) -> Self {
+        self.query = self.query.up_to_time(to_micros(time));
+        self
+    }
+
+    /// The newest first.
+    pub fn backwards(mut self) -> Self {
+        self.query = self.query.backwards();
+        self
+    }
+
+    /// No more than this many events.
+    pub fn limit(mut self, events: u64) -> Self {
+        self.limit = events;
+        self
+    }
+
+    /// The stored events that are meant, ranges apart: for a subscription, or for a condition of
+    /// [`Unit::require_none`](crate::Unit::require_none).
+    ///
+    /// Where an upcaster splits one stored event into several, the filter matches it if any of them is meant.
+    pub fn filter(&self) -> Result<Filter, Error> {
+        let clause = match &self.stream {
+            None => self.clause.clone().category(self.binding.category.clone()),
+            Some(stream) => self.clause.clone().stream(stream.clone()),
+        };
+        Ok(match self.variants()? {
+            None => clause.into(),
+            Some(variants) => clause
+                .types(self.binding.codec.stored_names(&variants))
+                .into(),
+        })
+    }
+
+    fn variants(&self) -> Result<Option<Vec<u64>>, Error> {
+        self.types
+            .as_ref()
+            .map(|names| self.binding.codec.variants(names))
+            .transpose()
+    }
+
+    /// Reads the events.
+    pub fn read(self) -> Result<Recordings<'r, A>, Error> {
+        let (filter, variants) = (self.filter()?, self.variants()?);
+        Ok(Recordings {
+            binding: self.binding,
+            variants,
+            backwards: self.query.direction() == Direction::Backwards,
+            batches: Batches::new(&self.binding.backing.store, self.query.filtered(filter)),
+            batch: Batch::new(),
+            next: 0,
+            ready: VecDeque::new(),
+            left: self.limit,
+        })
+    }
+}
+
+impl<A: Aggregate> fmt::Debug for History<'_, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("History")
+            .field("category", &self.binding.category)
+            .field("stream", &self.stream)
+            .field("types", &self.types)
+            .field("clause", &self.clause)
+            .field("query", &self.query)
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The events of an aggregate type, one by one, each free to be kept. After an error it tries again at the same place.
+pub struct Recordings<'r, A: Aggregate> {
+    binding: &'r Binding<A>,
+    /// The variants that are meant, if not all.
+    variants: Option<Vec<u64>>,
+    backwards: bool,
+    batches: Batches<'r>,
+    batch: Batch,
+    next: usize,
+    /// What is left of a stored event that was split.
+    ready: VecDeque<Recorded<'static, A>>,
+    left: u64,
+}
+
+impl<A: Aggregate> Recordings<'_, A> {
+    /// Reads the batch's next event into `ready`; false at the end of the batch.
+    fn read_next(&mut self) -> Result<bool, Error> {
+        let Some(stored) = self.batch.get(self.next) else {
+            return Ok(false);
+        };
+        let codec = &self.binding.codec;
+        let mut read = VecDeque::new();
+        Recorded::<A>::read(codec, &stored, |name, recorded| {
+            let is_meant = |variants: &Vec<u64>| codec.is_one_of(name, variants);
+            match self.variants.as_ref().is_none_or(is_meant) {
+                false => {}
+                true if self.backwards => read.push_front(recorded.into_owned()),
+                true => read.push_back(recorded.into_owned()),
+            }
+            Ok(())
+        })?;
+        self.ready = read;
+        self.next += 1;
+        Ok(true)
+    }
+}
+
+impl<A: Aggregate> Iterator for Recordings<'_, A> {
+    type Item = Result<Recorded<'static, A>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left.checked_sub(1)?;
+        loop {
+            if let Some(recorded) = self.ready.pop_front() {
+                self.left -= 1;
+                return Some(Ok(recorded));
+            }
+            match self.read_next() {
+                Ok(true) => {}
+                Ok(false) => match self.batches.next()? {
+                    Ok(batch) => (self.batch, self.next) = (batch, 0),
+                    Err(error) => return Some(Err(error)),
+                },
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+impl<A: Aggregate> fmt::Debug for Recordings<'_, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recordings")
+            .field("batches", &self.batches)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The ids of all aggregates of a type, in the order of their first events.
+pub struct Ids<'r, A: Aggregate> {
+    first_events: Events<'r>,
+    aggregate: PhantomData<fn() -> A>,
+}
+
+impl<'r, A: Aggregate> Ids<'r, A> {
+    pub(super) fn new(binding: &'r Binding<A>) -> Self {
+        let category = Clause::new().category(binding.category.clone());
+        let first = Query::new(category).up_to_version(Version::new(1));
+        Self {
+            first_events: Events::new(&binding.backing.store, first),
+            aggregate: PhantomData,
+        }
+    }
+}
+
+impl<A: Aggregate> Iterator for Ids<'_, A> {
+    type Item = Result<<A::Id as ToOwned>::Owned, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let first = match self.first_events.next()? {
+            Ok(first) => first,
+            Err(error) => return Some(Err(error)),
+        };
+        Some(id_of::<A>(&first).map(Cow::into_owned))
+    }
+}
+
+impl<A: Aggregate> fmt::Debug for Ids<'_, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ids")
+            .field("first_events", &self.first_events)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,146 @@
+//! A decision and what it brings about, before it is written.
+
+use std::sync::Arc;
+
+use super::answer::ExecuteError;
+use super::binding::Binding;
+use super::loaded::{Loaded, Outcome, Tip};
+use crate::aggregate::{Aggregate, Context, Occasion};
+use crate::error::Error;
+use crate::event::NewEvent;
+use crate::id::{StreamId, Tag};
+use crate::position::Version;
+use crate::store::{Appended, Commit, Expected};
+
+/// An aggregate with events that were decided on and not yet written.
+pub(crate) struct Stage<A: Aggregate> {
+    stream: StreamId,
+    /// The state with the new events applied; its tip is still the last event in the store.
+    loaded: Loaded<A>,
+    /// The new events, as they will be read back.
+    events: Vec<A::Event>,
+    /// The same events, as they will be written.
+    writes: Vec<NewEvent>,
+}
+
+impl<A: Aggregate> Stage<A> {
+    /// The aggregate as it is in the store.
+    pub(crate) fn load(binding: &Binding<A>, stream: StreamId) -> Result<Self, Error> {
+        let loaded = binding.load(&stream)?;
+        Ok(Self {
+            stream,
+            loaded,
+            events: Vec::new(),
+            writes: Vec::new(),
+        })
+    }
+
+    /// The version of the aggregate in the store.
+    pub(crate) fn stored_version(&self) -> Version {
+        self.loaded.version()
+    }
+
+    pub(crate) fn state(&self) -> &A {
+        &self.loaded.state
+    }
+
+    /// Whether there is anything to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// How many events there are to write.
+    pub(crate) fn len(&self) -> usize {
+        self.writes.len()
+    }
+
+    /// Lets the aggregate decide, and applies what it decides.
+    ///
+    /// Each event is applied in the form in which it will be read back, and before it is written: an event that
+    /// cannot be read, or that the fold cannot take, never reaches the log.
+    pub(crate) fn decide(
+        &mut self,
+        binding: &Binding<A>,
+        id: &A::Id,
+        command: A::Command,
+        occasion: &Occasion,
+        mark: Option<&Tag>,
+    ) -> Result<(), ExecuteError<A::Error>> {
+        let version = Version::new(self.loaded.version().get() + self.writes.len() as u64);
+        let context = Context::new(id, version, &*binding.services, occasion);
+        let decided = self
+            .loaded
+            .state
+            .handle(command, &context)
+            .map_err(ExecuteError::Refused)?;
+        let prepare = |event| self.prepare(binding, occasion, mark, &event);
+        let prepared = decided
+            .into_iter()
+            .map(prepare)
+            .collect::<Result<Vec<_>, Error>>()?;
+        for (write, event) in prepared {
+            self.writes.push(write);
+            self.loaded.state.apply(&event);
+            self.events.push(event);
+        }
+        Ok(())
+    }
+
+    /// What is to be written for an event, and the event as it will be read back.
+    fn prepare(
+        &self,
+        binding: &Binding<A>,
+        occasion: &Occasion,
+        mark: Option<&Tag>,
+        event: &A::Event,
+    ) -> Result<(NewEvent, A::Event), Error> {
+        let in_stream = |error: Error| error.in_stream(self.stream.clone());
+        let (write, event) = binding.codec.encode(event).map_err(in_stream)?;
+        let mut tags = A::tags(&event).map_err(|source| in_stream(source.into()))?;
+        if let Some(mark) = mark {
+            tags = tags.with(mark);
+        }
+        Ok((
+            write
+                .with_metadata(Arc::clone(&occasion.metadata))
+                .with_tags(tags),
+            event,
+        ))
+    }
+
+    /// Adds what was decided to a commit.
+    pub(crate) fn write_to(&mut self, commit: Commit) -> Commit {
+        let expected = Expected::Exactly(self.stored_version());
+        commit.write(
+            self.stream.clone(),
+            expected,
+            std::mem::take(&mut self.writes),
+        )
+    }
+
+    /// Takes note that the events were written, the last of them as the commit's `last`th, counted from 0.
+    pub(crate) fn written(&mut self, binding: &Binding<A>, appended: &Appended, last: usize) {
+        let (Some(event_id), Some(position)) = (
+            appended.ids.get(last),
+            appended.first.checked_add(last as u64),
+        ) else {
+            return;
+        };
+        let version = Version::new(self.loaded.version().get() + self.events.len() as u64);
+        self.loaded.tip = Some(Tip {
+            version,
+            position,
+            event_id: *event_id,
+            recorded_at: appended.recorded_at,
+        });
+        binding.snapshot_if_due(&self.stream, &mut self.loaded);
+    }
+
+    pub(super) fn into_outcome(self) -> Outcome<A> {
+        Outcome {
+            loaded: self.loaded,
+            events: self.events,
+            repeated: false,
+        }
+    }
+}

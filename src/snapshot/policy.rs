@@ -1,0 +1,111 @@
+//! When a repository takes snapshots, and what of.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::codec::field_names;
+use crate::position::Version;
+
+/// When to take snapshots, and how to turn a state into one. Erases what that asks of the state's type, so that
+/// only repositories with snapshots ask for it.
+pub(crate) struct SnapshotPlan<A> {
+    is_due: Arc<dyn Fn(Version, Version) -> bool + Send + Sync>,
+    revision: u32,
+    fields: &'static [&'static str],
+    encode: fn(&A) -> serde_json::Result<Vec<u8>>,
+    decode: fn(&[u8]) -> serde_json::Result<A>,
+}
+
+impl<A: Serialize + DeserializeOwned> SnapshotPlan<A> {
+    /// Takes a snapshot when `is_due` says so of the version of the last one and the current version.
+    pub(crate) fn new(is_due: impl Fn(Version, Version) -> bool + Send + Sync + 'static) -> Self {
+        Self {
+            is_due: Arc::new(is_due),
+            revision: 0,
+            fields: field_names::<A>(),
+            encode: serde_json::to_vec,
+            decode: |state| serde_json::from_slice(state),
+        }
+    }
+}
+
+impl<A> SnapshotPlan<A> {
+    pub(crate) fn with_revision(self, revision: u32) -> Self {
+        Self { revision, ..self }
+    }
+
+    pub(crate) fn revision(&self) -> u32 {
+        self.revision
+    }
+
+    pub(crate) fn is_due(&self, last: Version, current: Version) -> bool {
+        current > last && (self.is_due)(last, current)
+    }
+
+    pub(crate) fn encode(&self, state: &A) -> serde_json::Result<Vec<u8>> {
+        (self.encode)(state)
+    }
+
+    pub(crate) fn decode(&self, state: &[u8]) -> serde_json::Result<A> {
+        (self.decode)(state)
+    }
+
+    /// A digest of all that the meaning of a state depends on beside the events.
+    pub(crate) fn fingerprint<'a>(&self, chains: impl Iterator<Item = (&'a str, usize)>) -> u64 {
+        let mut digest = Digest::new();
+        digest.number(u64::from(self.revision));
+        for field in self.fields {
+            digest.text(field);
+        }
+        for (event_type, length) in chains {
+            digest.text(event_type);
+            digest.number(length as u64);
+        }
+        digest.0
+    }
+}
+
+impl<A> Clone for SnapshotPlan<A> {
+    fn clone(&self) -> Self {
+        Self {
+            is_due: Arc::clone(&self.is_due),
+            ..*self
+        }
+    }
+}
+
+impl<A> fmt::Debug for SnapshotPlan<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnapshotPlan")
+            .field("revision", &self.revision)
+            .field("fields", &self.fields)
+            .finish_non_exhaustive()
+    }
+}
+
+/// FNV-1a, which gives the same number in every program and for ever.
+struct Digest(u64);
+
+impl Digest {
+    fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    fn text(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.bytes(text.as_bytes());
+    }
+
+    fn number(&mut self, number: u64) {
+        self.bytes(&number.to_le_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Several decisions, of several aggregates, in one commit.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::aggregate::{Aggregate, Occasion};
+use crate::backing::Backing;
+use crate::clock::to_micros;
+use crate::error::{Error, ErrorKind};
+use crate::event::Metadata;
+use crate::id::StreamId;
+use crate::position::Position;
+use crate::repository::{Binding, ExecuteError, Refusal, Repository, Retries, Stage};
+use crate::store::{Appended, Commit, Expected, Filter};
+
+/// Decisions that are written together or not at all; handed to the closure of
+/// [`Annals::atomically`](crate::Annals::atomically).
+///
+/// A command sees what earlier commands of the unit decided. When the unit is written, every stream it decided on
+/// must still be where it was, and all guards and conditions must hold; otherwise the closure runs again.
+pub struct Unit<'a> {
+    backing: &'a Arc<Backing>,
+    occasion: Occasion,
+    /// What was decided on each stream, and the order in which the streams came up.
+    staged: HashMap<StreamId, Box<dyn Staged>>,
+    order: Vec<StreamId>,
+    /// Guards and conditions.
+    commit: Commit,
+}
+
+impl Unit<'_> {
+    /// Carries out a command within the unit and returns the aggregate's state after it.
+    ///
+    /// A refusal leaves the unit as it was; whether it ends the unit is the closure's to decide.
+    pub fn execute<A: Aggregate>(
+        &mut self,
+        repository: &Repository<A>,
+        id: &A::Id,
+        command: A::Command,
+    ) -> Result<&A, ExecuteError<Refusal>> {
+        let binding = repository.binding();
+        let stream = binding.stream(id)?;
+        if !Arc::ptr_eq(&binding.backing, self.backing) {
+            return Err(Error::store("the repository belongs to another store")
+                .in_stream(stream)
+                .into());
+        }
+        if !self.staged.contains_key(&stream) {
+            let stage = Stage::load(binding, stream.clone())?;
+            self.order.push(stream.clone());
+            self.staged.insert(
+                stream.clone(),
+                Box::new(Member {
+                    binding: binding.clone(),
+                    stage,
+                }),
+            );
+        }
+        let staged = self
+            .staged
+            .get_mut(&stream)
+            .map(|staged| staged.as_any().downcast_mut::<Member<A>>());
+        let Some(Some(member)) = staged else {
+            return Err(Error::new(ErrorKind::AggregateType)
+                .in_stream(stream)
+                .into());
+        };
+        let decided = member
+            .stage
+            .decide(binding, id, command, &self.occasion, None);
+        decided.map_err(ExecuteError::boxed)?;
+        Ok(member.stage.state())
+    }
+
+    /// Says what is known about the commands that follow: who gives them, what they belong to, what caused them. Without
+    /// a correlation id, the unit keeps the one it has; at first that is a new one.
+    pub fn with(&mut self, metadata: Metadata) -> &mut Self {
+        let correlation = metadata
+            .correlation()
+            .or(self.occasion.metadata.correlation());
+        let metadata = match correlation {
+            Some(correlation) => metadata.with_correlation(correlation),
+            None => metadata,
+        };
+        self.occasion.metadata = Arc::new(metadata);
+        self
+    }
+
+    /// Requires that no event after this position matches the filter.
+    pub fn require_none(&mut self, filter: impl Into<Filter>, after: Position) -> &mut Self {
+        self.commit = std::mem::take(&mut self.commit).require_none(filter, after);
+        self
+    }
+
+    /// Requires something of a stream, as it is before the unit is written.
+    pub fn guard(&mut self, stream: StreamId, expected: Expected) -> &mut Self {
+        self.commit = std::mem::take(&mut self.commit).guard(stream, expected);
+        self
+    }
+
+    /// Writes what was decided. Without a decision there is nothing to write, and guards and conditions do not matter.
+    fn write(mut self) -> Result<Option<Appended>, ExecuteError<Refusal>> {
+        let mut members = Vec::new();
+        let mut events = 0;
+        for stream in self.order {
+            let Some(mut member) = self.staged.remove(&stream) else {
+                continue;
+            };
+            let len = member.len();
+            if len > 0 {
+                self.commit = member.write_to(self.commit);
+                events += len;
+                members.push((member, events - 1));
+            } else {
+                self.commit = member.guard_in(self.commit, stream);
+            }
+        }
+        if members.is_empty() {
+            return Ok(None);
+        }
+        let appended = self.backing.store.append(self.commit)?;
+        for (mut member, last) in members {
+            member.written(&appended, last);
+        }
+        Ok(Some(appended))
+    }
+}
+
+/// What a unit gave, and where it was written.
+#[derive(Debug)]
+pub struct Committed<T> {
+    /// What the closure returned.
+    pub value: T,
+    /// Where the events of the unit stand; `None` if there were none.
+    pub appended: Option<Appended>,
+}
+
+/// Runs the closure and writes what it decided, again and again until nobody came in between.
+pub(crate) fn atomically<T>(
+    backing: &Arc<Backing>,
+    mut decide: impl FnMut(&mut Unit<'_>) -> Result<T, ExecuteError<Refusal>>,
+) -> Result<Committed<T>, ExecuteError<Refusal>> {
+    let (now, metadata) = (
+        to_micros(backing.clock.now()),
+        Arc::new(Metadata::new().correlated()),
+    );
+    let mut retries = Retries::new(Retries::DEFAULT);
+    loop {
+        let mut unit = Unit {
+            backing,
+            occasion: Occasion {
+                now,
+                metadata: Arc::clone(&metadata),
+            },
+            staged: HashMap::new(),
+            order: Vec::new(),
+            commit: Commit::new(),
+        };
+        let value = decide(&mut unit)?;
+        match unit.write() {
+            Ok(appended) => return Ok(Committed { value, appended }),
+            Err(ExecuteError::Conflict(conflict)) => retries.again_after(conflict)?,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A stage and the aggregate type it belongs to.
+struct Member<A: Aggregate> {
+    binding: Binding<A>,
+    stage: Stage<A>,
+}
+
+/// A [`Member`] of whatever type.
+trait Staged {
+    fn as_any(&mut self) -> &mut dyn Any;
+    fn len(&self) -> usize;
+    fn write_to(&mut self, commit: Commit) -> Commit;
+    /// For a stream that was looked at and not written: what was seen must still hold.
+    fn guard_in(&self, commit: Commit, stream: StreamId) -> Commit;
+    fn written(&mut self, appended: &Appended, last: usize);
+}
+
+impl<A: Aggregate> Staged for Member<A> {
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn len(&self) -> usize {
+        self.stage.len()
+    }
+
+    fn write_to(&mut self, commit: Commit) -> Commit {
+        self.stage.write_to(commit)
+    }
+
+    fn guard_in(&self, commit: Commit, stream: StreamId) -> Commit {
+        commit.guard(stream, Expected::Exactly(self.stage.stored_version()))
+    }
+
+    fn written(&mut self, appended: &Appended, last: usize) {
+        self.stage.written(&self.binding, appended, last);
+    }
+}
+
+impl fmt::Debug for Unit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unit")
+            .field("streams", &self.order)
+            .field("metadata", &self.occasion.metadata)
+            .field("commit", &self.commit)
+            .finish_non_exhaustive()
+    }
+}
