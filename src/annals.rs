@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::aggregate::Aggregate;
-use crate::backing::Backing;
+use crate::backing::{Backing, Turns};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::repository::{ExecuteError, Refusal, Repository};
@@ -162,10 +162,12 @@ impl Builder {
     /// A store of your own, which has its own clock and limits.
     #[must_use]
     pub fn with_store(self, store: impl EventStore) -> Annals {
+        let (store, turns) = (Arc::new(store), Turns::new());
         let backing = Backing {
-            store: Arc::new(store),
+            store,
             clock: self.clock,
             snapshots: self.snapshots,
+            turns,
         };
         Annals {
             backing: Arc::new(backing),

@@ -1,21 +1,21 @@
 //! annals
 
-pub mod aggregate;
-mod annals;
-mod at;
-mod backing;
-mod clock;
-pub mod codec;
-mod error;
-pub mod event;
 pub mod id;
 mod position;
-pub mod repository;
-pub mod snapshot;
+mod clock;
+mod error;
+pub mod event;
+pub mod codec;
 pub mod store;
-pub mod testing;
+mod at;
+pub mod aggregate;
+pub mod snapshot;
+mod backing;
+pub mod repository;
 mod unit;
 pub mod view;
+mod annals;
+pub mod testing;
 
 pub use aggregate::{Aggregate, Context, Draft, Recorded};
 pub use annals::{Annals, Builder};

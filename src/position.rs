@@ -87,7 +87,6 @@ impl SchemaVersion {
     pub const fn get(self) -> u32 {
         self.0.get()
     }
-
 }
 
 impl Default for SchemaVersion {

@@ -146,7 +146,7 @@ pub(crate) fn atomically<T>(
         to_micros(backing.clock.now()),
         Arc::new(Metadata::new().correlated()),
     );
-    let mut retries = Retries::new(Retries::DEFAULT);
+    let mut retries = Retries::new(&backing.turns, Retries::DEFAULT);
     loop {
         let mut unit = Unit {
             backing,

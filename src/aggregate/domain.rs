@@ -111,7 +111,7 @@ pub trait Aggregate: Default + Send + Sync + 'static {
 }
 
 /// What a decision knows beside the state and the command.
-pub struct Context<'a, A: Aggregate + ?Sized> {
+pub struct Context<'a, A: Aggregate> {
     id: &'a A::Id,
     version: Version,
     services: &'a A::Services,
@@ -124,7 +124,7 @@ pub(crate) struct Occasion {
     pub(crate) metadata: std::sync::Arc<Metadata>,
 }
 
-impl<'a, A: Aggregate + ?Sized> Context<'a, A> {
+impl<'a, A: Aggregate> Context<'a, A> {
     pub(crate) fn new(
         id: &'a A::Id,
         version: Version,
@@ -194,7 +194,7 @@ impl<'a, A: Aggregate + ?Sized> Context<'a, A> {
     }
 }
 
-impl<A: Aggregate + ?Sized> fmt::Debug for Context<'_, A> {
+impl<A: Aggregate> fmt::Debug for Context<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
             .field("id", &self.id.to_key())

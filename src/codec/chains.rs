@@ -172,7 +172,7 @@ impl Chains {
     }
 
     /// The stored types of which some version turns into one of these types in the end.
-    pub(super) fn sources<'a>(&'a self, is_wanted: impl Fn(&str) -> bool) -> Vec<&'a str> {
+    pub(super) fn sources(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<&str> {
         let yields_wanted = |event_type: &str| {
             (1..=index(self.rules[event_type].len())).any(|version| {
                 let mut ends = Vec::new();

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::chains::{ChainError, Chains};
 use super::decode::decode;
 use super::encode::encode;
-use super::shape::Shape;
+use super::shape::{Name, Shape};
 use super::upcasters::Upcasters;
 use crate::error::{Error, ErrorKind};
 use crate::event::{NewEvent, RecordedEvent};
@@ -41,7 +41,7 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
         let shape = Shape::of::<E>()?;
         let chains = Chains::new(upcasters, &shape)?;
         let mut stamps = HashMap::new();
-        for (name, _) in shape.names() {
+        for Name { name, .. } in shape.names() {
             stamps.insert(*name, (EventType::new(name)?, chains.end(name)));
         }
         Ok(Self {
@@ -148,7 +148,8 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
         of_stored(kind, stored).caused_by(source)
     }
 
-    fn knows(&self, stored_name: &str) -> bool {
+    /// Whether events that were stored under this name are read, or were at some time.
+    pub(crate) fn knows(&self, stored_name: &str) -> bool {
         self.shape.reads(stored_name) || self.chains.knows(stored_name)
     }
 
@@ -172,18 +173,18 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
 
     /// Every name under which events that mean one of these variants may have been stored.
     pub(crate) fn stored_names(&self, variants: &[u64]) -> Vec<EventType> {
-        let read = self.shape.names().iter().map(|(name, _)| *name);
+        let read = self.shape.names().iter().map(|known| known.name);
         let read = read.filter(|name| self.is_one_of(name, variants));
         let upcast = self.chains.sources(|name| self.is_one_of(name, variants));
         read.chain(upcast).map(EventType::already_checked).collect()
     }
 
     /// The names that are read, each with the schema version that is written under it.
-    pub(crate) fn current(&self) -> impl Iterator<Item = (&'static str, SchemaVersion)> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&Name, SchemaVersion)> {
         self.shape
             .names()
             .iter()
-            .map(|(name, _)| (*name, self.chains.end(name)))
+            .map(|name| (name, self.chains.end(name.name)))
     }
 
     /// The stored types that have a history, and how long it is.

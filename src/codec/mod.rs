@@ -5,13 +5,13 @@
 //! `Deposited` and the payload `{"cents":5}`. `rename`, `rename_all` and `alias` work as everywhere in serde.
 //! Names that changed and shapes that grew are brought up to date by [`Upcasters`] whenever events are read.
 
-mod chains;
-mod decode;
-mod encode;
-mod event_codec;
 mod shape;
+mod encode;
+mod decode;
 mod upcasters;
+mod chains;
+mod event_codec;
 
 pub(crate) use event_codec::EventCodec;
-pub(crate) use shape::field_names;
+pub(crate) use shape::{Content, Name, field_names};
 pub use upcasters::{Target, Upcasted, Upcasters};

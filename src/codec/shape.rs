@@ -15,8 +15,16 @@ use crate::id::EventType;
 
 /// The variants of an event type by the names under which they are read, aliases included.
 pub(super) struct Shape {
-    /// Each name, and the number of the variant that it stands for.
-    names: Vec<(&'static str, u64)>,
+    names: Vec<Name>,
+}
+
+/// A name under which a variant is read.
+#[derive(Debug)]
+pub(crate) struct Name {
+    pub(crate) name: &'static str,
+    /// The number of the variant; aliases share it.
+    pub(crate) variant: u64,
+    pub(crate) content: Content,
 }
 
 impl Shape {
@@ -44,10 +52,22 @@ impl Shape {
         };
         for name in names {
             EventType::new(name)?;
-            let Some(variant) = probe::<E>(name).0.variant else {
+            let (
+                Found {
+                    variant: Some(variant),
+                    content: Some(content),
+                    ..
+                },
+                _,
+            ) = probe::<E>(name)
+            else {
                 return refuse(format!("the variant {name:?} is listed but not read"));
             };
-            shape.names.push((name, variant));
+            shape.names.push(Name {
+                name,
+                variant,
+                content,
+            });
         }
         Ok(shape)
     }
@@ -60,12 +80,11 @@ impl Shape {
     pub(super) fn variant(&self, name: &str) -> Option<u64> {
         self.names
             .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, variant)| *variant)
+            .find(|known| known.name == name)
+            .map(|known| known.variant)
     }
 
-    /// Each name, and the number of the variant that it stands for.
-    pub(super) fn names(&self) -> &[(&'static str, u64)] {
+    pub(super) fn names(&self) -> &[Name] {
         &self.names
     }
 }
@@ -95,6 +114,21 @@ struct Found {
     fields: Option<&'static [&'static str]>,
     /// The number of the variant that the name was taken for.
     variant: Option<u64>,
+    /// What that variant holds.
+    content: Option<Content>,
+}
+
+/// What serde reveals of a variant's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// It holds nothing.
+    Unit,
+    /// It holds these named fields, directly or in a struct.
+    Fields(&'static [&'static str]),
+    /// It holds this many unnamed fields.
+    Items(usize),
+    /// It holds one value of a type that is no struct.
+    Value,
 }
 
 /// A deserializer that notes what it is asked for and then stops.
@@ -170,12 +204,9 @@ impl<'de> Deserializer<'de> for Probe<'_> {
 
 impl<'de> EnumAccess<'de> for Probe<'_> {
     type Error = Stopped;
-    type Variant = Nothing;
+    type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(
-        self,
-        seed: V,
-    ) -> Result<(V::Value, Nothing), Stopped> {
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Stopped> {
         let name: StrDeserializer<'_, Stopped> = self.variant.into_deserializer();
         let identifier = seed.deserialize(name)?;
         // A derived implementation reads the name into a private enum with one variant for each of the type's, so
@@ -183,7 +214,7 @@ impl<'de> EnumAccess<'de> for Probe<'_> {
         let mut number = Number::default();
         std::mem::discriminant(&identifier).hash(&mut number);
         self.found.variant = Some(number.0);
-        Err(Stopped("a payload".to_owned()))
+        Ok((identifier, self))
     }
 }
 
@@ -203,30 +234,40 @@ impl Hasher for Number {
     }
 }
 
-/// The payload that a probe never gets to.
-struct Nothing;
+impl Probe<'_> {
+    fn stop_at<T>(self, content: Content) -> Result<T, Stopped> {
+        self.found.content = Some(content);
+        Err(Stopped("the content of a variant".to_owned()))
+    }
+}
 
-impl<'de> VariantAccess<'de> for Nothing {
+impl<'de> VariantAccess<'de> for Probe<'_> {
     type Error = Stopped;
 
     fn unit_variant(self) -> Result<(), Stopped> {
-        Err(Stopped("a payload".to_owned()))
+        self.stop_at(Content::Unit)
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _seed: T) -> Result<T::Value, Stopped> {
-        Err(Stopped("a payload".to_owned()))
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Stopped> {
+        let mut inner = Found::default();
+        // Whatever comes of it, it was only asked what it is.
+        let _ = seed.deserialize(Probe {
+            variant: "\0",
+            found: &mut inner,
+        });
+        self.stop_at(inner.fields.map_or(Content::Value, Content::Fields))
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _len: usize, _visitor: V) -> Result<V::Value, Stopped> {
-        Err(Stopped("a payload".to_owned()))
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, _visitor: V) -> Result<V::Value, Stopped> {
+        self.stop_at(Content::Items(len))
     }
 
     fn struct_variant<V: Visitor<'de>>(
         self,
-        _fields: &'static [&'static str],
+        fields: &'static [&'static str],
         _visitor: V,
     ) -> Result<V::Value, Stopped> {
-        Err(Stopped("a payload".to_owned()))
+        self.stop_at(Content::Fields(fields))
     }
 }
 
@@ -334,6 +375,38 @@ mod tests {
         struct Wrapped(Event);
         assert!(Shape::of::<Wrapped>().unwrap().reads("A"));
         assert!(Shape::of::<Box<Event>>().unwrap().reads("A"));
+    }
+
+    #[test]
+    fn the_content_of_a_variant_is_revealed() {
+        #[derive(Deserialize)]
+        struct Plain {
+            cents: u64,
+        }
+        #[derive(Deserialize)]
+        enum Event {
+            Unit,
+            Struct { a: u64, b: Option<u64> },
+            Newtype(Plain),
+            Number(u64),
+            Tuple(u64, u64),
+        }
+        let shape = Shape::of::<Event>().unwrap();
+        let contents: Vec<_> = shape
+            .names()
+            .iter()
+            .map(|name| name.content.clone())
+            .collect();
+        assert_eq!(
+            contents,
+            [
+                Content::Unit,
+                Content::Fields(&["a", "b"]),
+                Content::Fields(&["cents"]),
+                Content::Value,
+                Content::Items(2)
+            ]
+        );
     }
 
     #[test]

@@ -109,6 +109,7 @@ impl Batch {
     }
 
     /// The events, in order.
+    #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = RecordedEvent<'_>> + ExactSizeIterator {
         (0..self.len()).map(|index| self.get(index).expect("the index is below the length"))
     }

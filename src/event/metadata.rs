@@ -209,7 +209,7 @@ pub(super) struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    pub(super) fn to_metadata(mut self) -> Metadata {
+    pub(super) fn into_metadata(mut self) -> Metadata {
         let mut headers = BTreeMap::new();
         while !self.headers.0.is_empty() {
             let name = self.headers.text().to_owned();
@@ -267,7 +267,7 @@ mod tests {
             .with_header("ip", "192.0.2.7");
         for metadata in [full, Metadata::new(), Metadata::new().with_actor("")] {
             let encoded = EncodedMetadata::encode(&metadata);
-            assert_eq!(encoded.fields().to_metadata(), metadata);
+            assert_eq!(encoded.fields().into_metadata(), metadata);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Events: what goes into a store and what comes out of it.
 
-mod batch;
+mod tags;
 mod metadata;
 mod new;
 mod recorded;
-mod tags;
+mod batch;
 
 pub use batch::Batch;
 pub use metadata::Metadata;

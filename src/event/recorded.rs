@@ -152,7 +152,7 @@ impl RecordedEvent<'_> {
     /// All that is known about it, decoded.
     #[must_use]
     pub fn metadata(&self) -> Metadata {
-        self.metadata.fields().to_metadata()
+        self.metadata.fields().into_metadata()
     }
 
     /// The names of its tags, sorted.

@@ -61,10 +61,6 @@ impl StreamId {
 
     /// The same identity, borrowed.
     #[must_use]
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "AsRef cannot return a type with a lifetime"
-    )]
     pub fn as_ref(&self) -> StreamRef<'_> {
         StreamRef::split(&self.text)
     }

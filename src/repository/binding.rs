@@ -89,7 +89,7 @@ impl<A: Aggregate> Binding<A> {
             Some(At::Time(time)) => Query::new(stream.clone()).up_to_time(to_micros(time)),
         };
         if let Some((snapshot, state)) = self.newest_snapshot(stream, at) {
-            let folded = self.fold_from(snapshot, state, &query)?;
+            let folded = self.fold_from(&snapshot, state, &query)?;
             if let Some(loaded) = folded {
                 return Ok(loaded);
             }
@@ -104,7 +104,7 @@ impl<A: Aggregate> Binding<A> {
     /// Folds on from a snapshot; `None` if the log has another event where the snapshot was taken.
     fn fold_from(
         &self,
-        snapshot: Snapshot,
+        snapshot: &Snapshot,
         state: A,
         query: &Query,
     ) -> Result<Option<Loaded<A>>, Error> {

@@ -86,7 +86,9 @@ impl<'r, A: Aggregate> Execution<'r, A> {
             now: to_micros(self.binding.backing.clock.now()),
             metadata: Arc::new(self.metadata.clone().correlated()),
         };
-        let mut retries = Retries::new(if self.at.is_some() { 0 } else { self.retries });
+        let retries = if self.at.is_some() { 0 } else { self.retries };
+        let mut retries = Retries::new(&self.binding.backing.turns, retries);
+        retries.queue_for(&stream);
         loop {
             if let Some(first) = self.first_time(&stream, mark.as_ref())? {
                 return Ok(first);

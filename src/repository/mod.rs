@@ -1,13 +1,13 @@
 //! Working with the aggregates of one type.
 
 mod answer;
-mod binding;
-mod execution;
-mod handle;
-mod history;
 mod loaded;
-mod retry;
+mod binding;
 mod stage;
+mod retry;
+mod execution;
+mod history;
+mod handle;
 
 pub use answer::{ExecuteError, Refusal};
 pub(crate) use binding::Binding;

@@ -3,49 +3,69 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use crate::backing::{Turn, Turns};
+use crate::id::StreamId;
 use crate::store::Conflict;
 
-/// The tries that are left.
-#[derive(Debug)]
-pub(crate) struct Retries {
+/// The tries of one command or unit.
+pub(crate) struct Retries<'b> {
+    turns: &'b Turns,
+    /// Held from the first lost race to the end.
+    turn: Option<Turn<'b>>,
     left: u32,
     done: u32,
     last: Option<Conflict>,
 }
 
-impl Retries {
-    /// Enough for dozens of threads that write to one stream at once: the waits grow, so that the race thins out.
+impl<'b> Retries<'b> {
+    /// Far more than threads that take turns need; for writers of other processes, which do not.
     pub(crate) const DEFAULT: u32 = 100;
 
-    pub(crate) fn new(retries: u32) -> Self {
+    pub(crate) fn new(turns: &'b Turns, retries: u32) -> Self {
         Self {
+            turns,
+            turn: None,
             left: retries,
             done: 0,
             last: None,
         }
     }
 
-    /// Waits for the next try, or gives the conflict back: when no try is left, or when the same conflict came
-    /// twice in a row. Nobody wrote in between then, so that trying again cannot change the answer.
+    /// Before the first try: waits behind those who race for the stream already.
+    pub(crate) fn queue_for(&mut self, stream: &StreamId) {
+        self.turn = self.turns.queue(stream);
+    }
+
+    /// Waits for the next try, or gives the conflict back: when no try is left, or when the same conflict came twice
+    /// in a row. Nobody wrote in between then, so that trying again cannot change the answer.
     pub(crate) fn again_after(&mut self, conflict: Conflict) -> Result<(), Conflict> {
         if self.left == 0 || self.last.as_ref() == Some(&conflict) {
             return Err(conflict);
         }
-        self.last = Some(conflict);
         self.left -= 1;
         self.done += 1;
+        let stream = conflict.stream();
+        if self.turn.is_none()
+            || self
+                .last
+                .as_ref()
+                .is_some_and(|last| last.stream() != stream)
+        {
+            // Never two turns at once, so that no two commands wait for one another.
+            self.turn = None;
+            self.turn = self.turns.take(stream);
+        }
+        self.last = Some(conflict);
         self.pause();
         Ok(())
     }
 
-    /// Gives way to whoever won; from the fourth time on for a random while, of up to two milliseconds.
+    /// From the fourth time on, gives way for a random while of up to two milliseconds to whoever does not take turns.
     fn pause(&self) {
-        if self.done <= 3 {
-            std::thread::yield_now();
-            return;
+        if self.done > 3 {
+            let longest = (10_u64 << self.done.min(8)).min(2_000);
+            let random = RandomState::new().hash_one(self.done);
+            std::thread::sleep(Duration::from_micros(random % longest));
         }
-        let longest = (10_u64 << self.done.min(8)).min(2_000);
-        let random = RandomState::new().hash_one(self.done);
-        std::thread::sleep(Duration::from_micros(random % longest));
     }
 }

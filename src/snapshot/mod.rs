@@ -4,9 +4,9 @@
 //! log, so that loading it folds only the events since. The log stays the truth: a snapshot that is missing, was made by
 //! another version of the program, or does not fit the log is passed over, and the state is folded from the events.
 
-mod memory;
 mod policy;
 mod snapshot_store;
+mod memory;
 
 pub use memory::MemorySnapshots;
 pub(crate) use policy::SnapshotPlan;

@@ -294,6 +294,16 @@ pub enum Conflict {
     },
 }
 
+impl Conflict {
+    /// The stream that is not as expected, or that the ruled-out event belongs to.
+    #[must_use]
+    pub fn stream(&self) -> &StreamId {
+        match self {
+            Self::Stream { stream, .. } | Self::Event { stream, .. } => stream,
+        }
+    }
+}
+
 /// Why nothing was appended.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {

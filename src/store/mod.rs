@@ -1,10 +1,10 @@
 //! The port to whatever keeps the events, its vocabulary, and the store that keeps them in memory.
 
+mod filter;
+mod query;
 mod commit;
 mod event_store;
-mod filter;
 mod memory;
-mod query;
 
 pub use commit::{
     AppendError, Appended, Commit, Condition, Conflict, Expected, Guard, Limits, StreamWrite,

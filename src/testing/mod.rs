@@ -1,7 +1,18 @@
 //! For tests: of aggregates, of event types, and (with the feature `testing`) of stores.
+//!
+//! * [`Scenario`]: given these events, when this command comes, then this happens.
+//! * [`SchemaLock`]: what was once recorded stays readable.
+//! * [`assert_snapshot_equals_refold`]: a state survives being a snapshot.
+//! * [`ManualClock`]: a clock that stands still until it is moved.
 
 mod clock;
+mod scenario;
+mod schema_lock;
+mod snapshots;
 #[cfg(feature = "testing")]
 pub mod contract;
 
 pub use clock::ManualClock;
+pub use scenario::{Scenario, Then};
+pub use schema_lock::{SchemaLock, SchemaLockError};
+pub use snapshots::assert_snapshot_equals_refold;

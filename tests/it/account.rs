@@ -5,7 +5,7 @@ use annals::{Aggregate, Context, Tags};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Event {
+pub(crate) enum Event {
     Opened { owner: String },
     Deposited { cents: u64 },
     Withdrawn { cents: u64 },
@@ -13,7 +13,7 @@ pub enum Event {
 }
 
 #[derive(Debug, Clone)]
-pub enum Command {
+pub(crate) enum Command {
     Open(String),
     Deposit(u64),
     Withdraw(u64),
@@ -24,7 +24,7 @@ pub enum Command {
 }
 
 #[derive(Debug, PartialEq, thiserror::Error)]
-pub enum Refused {
+pub(crate) enum Refused {
     #[error("the account is closed")]
     Closed,
     #[error("only {0} cents left")]
@@ -32,10 +32,10 @@ pub enum Refused {
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Account {
-    pub owner: String,
-    pub cents: u64,
-    pub closed: bool,
+pub(crate) struct Account {
+    pub(crate) owner: String,
+    pub(crate) cents: u64,
+    pub(crate) closed: bool,
 }
 
 impl Aggregate for Account {

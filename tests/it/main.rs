@@ -2,5 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod account;
+mod allocations;
+mod atomically;
+mod bad_input;
 #[cfg(feature = "testing")]
 mod contract;
+mod events;
+mod executing;
+mod schema;
+mod snapshots;
+mod structure;
+mod time_travel;
+mod views;

@@ -1,0 +1,311 @@
+//! Snapshots are a cache: faster, and never different.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use annals::snapshot::{MemorySnapshots, Snapshot, SnapshotStore};
+use annals::store::{EventStore, MemoryStore};
+use annals::testing::assert_snapshot_equals_refold;
+use annals::{Aggregate, Annals, At, Context, Error, ErrorKind, StreamId, Version};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::account::{Account, Command, Event};
+
+/// Keeps snapshots, shows them to the test, and lets it spoil them.
+#[derive(Debug, Default, Clone)]
+struct Observed {
+    inner: Arc<MemorySnapshots>,
+    saved: Arc<Mutex<Vec<u64>>>,
+    found: Arc<AtomicUsize>,
+    spoil: Arc<Mutex<Option<fn(&mut Snapshot)>>>,
+    broken: bool,
+}
+
+impl SnapshotStore for Observed {
+    fn newest(&self, stream: &StreamId, within: Option<At>) -> Result<Option<Snapshot>, Error> {
+        if self.broken {
+            return Err(Error::new(ErrorKind::Store));
+        }
+        let mut found = self.inner.newest(stream, within)?;
+        if let (Some(snapshot), Some(spoil)) = (&mut found, *self.spoil.lock()) {
+            spoil(snapshot);
+        }
+        self.found
+            .fetch_add(usize::from(found.is_some()), Ordering::Relaxed);
+        Ok(found)
+    }
+
+    fn save(&self, snapshot: Snapshot) -> Result<(), Error> {
+        if self.broken {
+            return Err(Error::new(ErrorKind::Store));
+        }
+        self.saved.lock().push(snapshot.version.get());
+        self.inner.save(snapshot)
+    }
+}
+
+fn observed() -> (Observed, Annals) {
+    let snapshots = Observed::default();
+    (
+        snapshots.clone(),
+        Annals::builder().snapshots(snapshots).in_memory(),
+    )
+}
+
+#[test]
+fn a_snapshot_is_taken_every_so_many_events() {
+    let (snapshots, annals) = observed();
+    let accounts = annals.of::<Account>().unwrap().snapshot_every(3);
+    for cents in 1..=8 {
+        accounts.execute("alice", Command::Deposit(cents)).unwrap();
+    }
+    accounts.clone().execute("alice", Command::Close).unwrap();
+    assert_eq!(
+        *snapshots.saved.lock(),
+        [3, 6, 10],
+        "a commit may pass the mark"
+    );
+    assert!(accounts.load("alice").unwrap().state().closed);
+}
+
+#[test]
+fn a_long_history_without_snapshots_gets_one_when_it_is_loaded() {
+    let (snapshots, annals) = observed();
+    let plain = annals.of::<Account>().unwrap();
+    for _ in 0..10 {
+        plain.execute("alice", Command::Deposit(1)).unwrap();
+    }
+    assert!(snapshots.saved.lock().is_empty());
+    plain.snapshot_every(5).load("alice").unwrap();
+    assert_eq!(*snapshots.saved.lock(), [10]);
+}
+
+#[test]
+fn a_policy_decides_and_zero_means_never() {
+    let (snapshots, annals) = observed();
+    let accounts = annals
+        .of::<Account>()
+        .unwrap()
+        .snapshot_when(|last, now| last == Version::ZERO && now.get() > 1);
+    let never = annals.of::<Account>().unwrap().snapshot_every(0);
+    for _ in 0..5 {
+        accounts.execute("alice", Command::Deposit(1)).unwrap();
+        never.execute("bob", Command::Deposit(1)).unwrap();
+    }
+    assert_eq!(*snapshots.saved.lock(), [2]);
+}
+
+#[test]
+fn time_travel_uses_snapshots_and_shows_the_same() {
+    let (snapshots, annals) = observed();
+    let with = annals.of::<Account>().unwrap().snapshot_every(10);
+    let without = annals.of::<Account>().unwrap();
+    for cents in 1..=300 {
+        with.execute("alice", Command::Deposit(cents)).unwrap();
+        with.execute("bob", Command::Deposit(cents)).unwrap();
+    }
+    for version in (0..=300).map(Version::new) {
+        let expected = without.load_at("alice", version).unwrap();
+        let found = with.load_at("alice", version).unwrap();
+        assert_eq!(
+            (found.state(), found.version()),
+            (expected.state(), expected.version())
+        );
+        let found = with.load_at("alice", expected.position()).unwrap();
+        assert_eq!(
+            (found.state(), found.position()),
+            (expected.state(), expected.position())
+        );
+    }
+    assert!(snapshots.found.load(Ordering::Relaxed) > 400);
+}
+
+#[test]
+fn a_snapshot_that_does_not_fit_is_passed_over() {
+    let (snapshots, annals) = observed();
+    let accounts = annals.of::<Account>().unwrap().snapshot_every(2);
+    for _ in 0..5 {
+        accounts.execute("alice", Command::Deposit(1)).unwrap();
+    }
+    let spoils: [fn(&mut Snapshot); 6] = [
+        |s| s.fingerprint ^= 1,
+        |s| s.event_id = annals::id::EventId::random(),
+        |s| s.version = Version::new(3),
+        |s| s.version = Version::new(7),
+        |s| s.version = Version::ZERO,
+        |s| s.state.truncate(3),
+    ];
+    for (index, spoil) in spoils.into_iter().enumerate() {
+        *snapshots.spoil.lock() = Some(spoil);
+        let loaded = accounts.load("alice").unwrap();
+        assert_eq!(
+            (loaded.state().cents, loaded.version()),
+            (5, Version::new(5)),
+            "spoil {index}"
+        );
+    }
+    *snapshots.spoil.lock() =
+        Some(|s| s.state = br#"{"owner":"","cents":1000,"closed":false}"#.to_vec());
+    assert_eq!(
+        snapshots.saved.lock().last(),
+        Some(&5),
+        "refolding leaves a snapshot that fits"
+    );
+    assert_eq!(
+        accounts.load("alice").unwrap().state().cents,
+        1000,
+        "which is used"
+    );
+}
+
+#[test]
+fn a_raised_revision_refolds() {
+    let (snapshots, annals) = observed();
+    let accounts = annals.of::<Account>().unwrap().snapshot_every(2);
+    for _ in 0..4 {
+        accounts.execute("alice", Command::Deposit(1)).unwrap();
+    }
+    *snapshots.spoil.lock() =
+        Some(|s| s.state = br#"{"owner":"","cents":1000,"closed":false}"#.to_vec());
+    assert_eq!(accounts.load("alice").unwrap().state().cents, 1000);
+    let raised = annals
+        .of::<Account>()
+        .unwrap()
+        .snapshot_every(2)
+        .snapshot_revision(1);
+    assert_eq!(raised.load("alice").unwrap().state().cents, 4);
+    let order_does_not_matter = annals
+        .of::<Account>()
+        .unwrap()
+        .snapshot_revision(1)
+        .snapshot_every(2);
+    assert_eq!(
+        order_does_not_matter.load("alice").unwrap().state().cents,
+        1000
+    );
+}
+
+#[test]
+fn a_changed_state_refolds() {
+    #[derive(Debug, Default, Serialize, Deserialize)]
+    #[serde(default)]
+    struct Later {
+        cents: u64,
+        deposits: u64,
+    }
+    impl Aggregate for Later {
+        const TYPE: &'static str = "account";
+        type Id = str;
+        type Event = Event;
+        type Command = ();
+        type Error = std::convert::Infallible;
+        type Services = ();
+        fn apply(&mut self, event: &Event) {
+            if let Event::Deposited { cents } = event {
+                self.cents += cents;
+                self.deposits += 1;
+            }
+        }
+        fn handle(&self, (): (), _: &Context<'_, Self>) -> Result<Vec<Event>, Self::Error> {
+            Ok(vec![])
+        }
+    }
+    let (_, annals) = observed();
+    let accounts = annals.of::<Account>().unwrap().snapshot_every(2);
+    for _ in 0..4 {
+        accounts.execute("alice", Command::Deposit(1)).unwrap();
+    }
+    let later = annals
+        .of::<Later>()
+        .unwrap()
+        .snapshot_every(2)
+        .load("alice")
+        .unwrap();
+    assert_eq!(
+        later.state().deposits,
+        4,
+        "the old snapshot would have read as no deposits"
+    );
+}
+
+#[test]
+fn a_place_for_snapshots_that_fails_costs_speed_only() {
+    let snapshots = Observed {
+        broken: true,
+        ..Observed::default()
+    };
+    let accounts = Annals::builder()
+        .snapshots(snapshots)
+        .in_memory()
+        .of::<Account>()
+        .unwrap()
+        .snapshot_every(1);
+    accounts.execute("alice", Command::Deposit(1)).unwrap();
+    accounts.execute("alice", Command::Deposit(1)).unwrap();
+    assert_eq!(accounts.load("alice").unwrap().state().cents, 2);
+}
+
+#[test]
+fn a_snapshot_of_another_log_is_noticed() {
+    let snapshots = Observed::default();
+    let store = Arc::new(MemoryStore::new());
+    let first = Annals::builder()
+        .snapshots(snapshots.clone())
+        .with_store(Arc::clone(&store));
+    let accounts = first.of::<Account>().unwrap().snapshot_every(2);
+    for _ in 0..4 {
+        accounts.execute("alice", Command::Deposit(1)).unwrap();
+    }
+    assert_eq!(
+        store.version(&accounts.stream("alice").unwrap()).unwrap(),
+        Version::new(4)
+    );
+    let other = Annals::builder()
+        .snapshots(snapshots)
+        .in_memory()
+        .of::<Account>()
+        .unwrap()
+        .snapshot_every(2);
+    assert_eq!(other.load("alice").unwrap().state().cents, 0);
+    for _ in 0..5 {
+        other.execute("alice", Command::Deposit(10)).unwrap();
+    }
+    assert_eq!(other.load("alice").unwrap().state().cents, 50);
+}
+
+#[test]
+fn the_law_of_snapshots_can_be_tested() {
+    let history = [
+        Event::Opened {
+            owner: "Ann".into(),
+        },
+        Event::Deposited { cents: 1 },
+        Event::Closed,
+    ];
+    assert_snapshot_equals_refold::<Account>(&history);
+
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    struct Forgetful {
+        #[serde(skip)]
+        cents: u64,
+    }
+    impl Aggregate for Forgetful {
+        const TYPE: &'static str = "account";
+        type Id = str;
+        type Event = Event;
+        type Command = ();
+        type Error = std::convert::Infallible;
+        type Services = ();
+        fn apply(&mut self, event: &Event) {
+            if let Event::Deposited { cents } = event {
+                self.cents += cents;
+            }
+        }
+        fn handle(&self, (): (), _: &Context<'_, Self>) -> Result<Vec<Event>, Self::Error> {
+            Ok(vec![])
+        }
+    }
+    let forgets = std::panic::catch_unwind(|| assert_snapshot_equals_refold::<Forgetful>(&history));
+    assert!(forgets.is_err());
+}

@@ -1,0 +1,141 @@
+//! Views over several aggregates.
+
+use std::collections::BTreeMap;
+
+use annals::id::EventType;
+use annals::store::{Commit, Expected};
+use annals::{Aggregate, Annals, Context, ErrorKind, NewEvent, Position};
+use serde::{Deserialize, Serialize};
+
+use crate::account::{Account, Command, Event};
+
+#[derive(Default)]
+struct Customer;
+
+#[derive(Serialize, Deserialize)]
+enum Moved {
+    MovedTo(String),
+}
+
+impl Aggregate for Customer {
+    const TYPE: &'static str = "customer";
+    type Id = u64;
+    type Event = Moved;
+    type Command = String;
+    type Error = std::convert::Infallible;
+    type Services = ();
+    fn apply(&mut self, _: &Moved) {}
+    fn handle(&self, town: String, _: &Context<'_, Self>) -> Result<Vec<Moved>, Self::Error> {
+        Ok(vec![Moved::MovedTo(town)])
+    }
+}
+
+#[derive(Default, Debug, PartialEq)]
+struct Report {
+    balances: BTreeMap<String, u64>,
+    towns: BTreeMap<u64, String>,
+    order: Vec<u64>,
+}
+
+#[test]
+fn a_view_folds_what_is_registered_in_the_order_of_the_log() {
+    let annals = Annals::in_memory();
+    let (accounts, customers) = (
+        annals.of::<Account>().unwrap(),
+        annals.of::<Customer>().unwrap(),
+    );
+    accounts.execute("alice", Command::Deposit(5)).unwrap();
+    customers.execute(&7, "Ulm".into()).unwrap();
+    accounts.execute("alice", Command::Deposit(6)).unwrap();
+    let mut report = annals
+        .view::<Report>("report")
+        .on::<Account>(|report, e| {
+            if let Event::Deposited { cents } = e.event() {
+                *report.balances.entry(e.id().to_owned()).or_default() += cents;
+            }
+            report.order.push(e.position().get());
+        })
+        .on::<Customer>(|report, e| {
+            let Moved::MovedTo(town) = e.event();
+            report.towns.insert(*e.id(), town.clone());
+            report.order.push(e.position().get());
+        })
+        .run()
+        .unwrap();
+    assert_eq!(report.balances["alice"], 11);
+    assert_eq!(report.towns[&7], "Ulm");
+    assert_eq!(report.order, [1, 2, 3]);
+    assert_eq!(report.position(), Position::new(3));
+
+    customers.execute(&7, "Bonn".into()).unwrap();
+    assert_eq!(report.towns[&7], "Ulm");
+    assert_eq!(report.refresh().unwrap(), Position::new(4));
+    assert_eq!(report.towns[&7], "Bonn");
+    assert_eq!(report.into_inner().order, [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_view_of_nothing_sees_nothing() {
+    let annals = Annals::in_memory();
+    annals
+        .of::<Account>()
+        .unwrap()
+        .execute("alice", Command::Deposit(5))
+        .unwrap();
+    let view = annals.view::<Report>("nothing").run().unwrap();
+    assert_eq!(*view, Report::default());
+    assert_eq!(view.position(), Position::new(1));
+}
+
+#[test]
+fn a_handler_that_fails_stops_the_view_at_its_event() {
+    let annals = Annals::in_memory();
+    let accounts = annals.of::<Account>().unwrap();
+    for cents in [1, 2, 3] {
+        accounts.execute("alice", Command::Deposit(cents)).unwrap();
+    }
+    let error = annals
+        .view::<u64>("sum")
+        .on::<Account>(|sum, e| match e.event() {
+            Event::Deposited { cents: 2 } => Err("two is too much"),
+            Event::Deposited { cents } => {
+                *sum += cents;
+                Ok(())
+            }
+            _ => Ok(()),
+        })
+        .run()
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.position().unwrap().get()),
+        (&ErrorKind::View, 2)
+    );
+    assert!(error.to_string().contains("sum"));
+    assert_eq!(
+        std::error::Error::source(&error).unwrap().to_string(),
+        "two is too much"
+    );
+}
+
+#[test]
+fn an_unknown_event_stops_a_view_unless_it_may_skip_it() {
+    let annals = Annals::in_memory();
+    let accounts = annals.of::<Account>().unwrap();
+    accounts.execute("alice", Command::Deposit(1)).unwrap();
+    let event = NewEvent::new(EventType::new("Vanished").unwrap(), &()).unwrap();
+    let commit = Commit::new().write(accounts.stream("bob").unwrap(), Expected::Any, [event]);
+    annals.store().append(commit).unwrap();
+    accounts.execute("alice", Command::Deposit(1)).unwrap();
+    let count = || {
+        annals
+            .view::<u64>("count")
+            .on::<Account>(|count, _| *count += 1)
+    };
+    let error = count().run().unwrap_err();
+    assert_eq!(
+        (error.kind(), error.position().unwrap().get()),
+        (&ErrorKind::UnknownEvent, 2)
+    );
+    let view = count().skip_unknown().run().unwrap();
+    assert_eq!((*view, view.position()), (2, Position::new(3)));
+}
