@@ -124,11 +124,7 @@ pub struct Builder {
 impl Default for Builder {
     fn default() -> Self {
         let snapshots = Arc::new(MemorySnapshots::new());
-        Self {
-            clock: Arc::new(SystemClock),
-            limits: Limits::default(),
-            snapshots,
-        }
+        Self { clock: Arc::new(SystemClock), limits: Limits::default(), snapshots }
     }
 }
 
@@ -163,14 +159,7 @@ impl Builder {
     #[must_use]
     pub fn with_store(self, store: impl EventStore) -> Annals {
         let (store, turns) = (Arc::new(store), Turns::new());
-        let backing = Backing {
-            store,
-            clock: self.clock,
-            snapshots: self.snapshots,
-            turns,
-        };
-        Annals {
-            backing: Arc::new(backing),
-        }
+        let backing = Backing { store, clock: self.clock, snapshots: self.snapshots, turns };
+        Annals { backing: Arc::new(backing) }
     }
 }

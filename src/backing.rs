@@ -39,19 +39,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 impl Turns {
     pub(crate) fn new() -> Self {
-        Self {
-            turns: std::array::from_fn(|_| FairMutex::new(())),
-        }
+        Self { turns: std::array::from_fn(|_| FairMutex::new(())) }
     }
 
     /// Waits for the stream's turn if somebody has it now.
     pub(crate) fn queue(&self, stream: &StreamId) -> Option<Turn<'_>> {
         let turn = self.of(stream);
-        if turn.is_locked() {
-            turn.try_lock_for(LONGEST_WAIT)
-        } else {
-            None
-        }
+        if turn.is_locked() { turn.try_lock_for(LONGEST_WAIT) } else { None }
     }
 
     /// Waits for the stream's turn and takes it.

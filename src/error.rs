@@ -107,10 +107,7 @@ impl fmt::Display for ErrorKind {
             Self::PositionBeyondHead { head } => write!(f, "the store ends at position {head}"),
             Self::UnknownEvent => write!(f, "no reader for this event type"),
             Self::NewerSchema { known } => {
-                write!(
-                    f,
-                    "written by a newer program: this one knows schema version {known}"
-                )
+                write!(f, "written by a newer program: this one knows schema version {known}")
             }
             Self::Decode => write!(f, "the payload does not have the shape of its event type"),
             Self::Upcast => write!(f, "an upcaster failed"),
@@ -243,10 +240,7 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0
-            .source
-            .as_deref()
-            .map(|source| source as &(dyn StdError + 'static))
+        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }
 

@@ -50,26 +50,15 @@ impl Unit<'_> {
         if !self.staged.contains_key(&stream) {
             let stage = Stage::load(binding, stream.clone())?;
             self.order.push(stream.clone());
-            self.staged.insert(
-                stream.clone(),
-                Box::new(Member {
-                    binding: binding.clone(),
-                    stage,
-                }),
-            );
+            self.staged
+                .insert(stream.clone(), Box::new(Member { binding: binding.clone(), stage }));
         }
-        let staged = self
-            .staged
-            .get_mut(&stream)
-            .map(|staged| staged.as_any().downcast_mut::<Member<A>>());
+        let staged =
+            self.staged.get_mut(&stream).map(|staged| staged.as_any().downcast_mut::<Member<A>>());
         let Some(Some(member)) = staged else {
-            return Err(Error::new(ErrorKind::AggregateType)
-                .in_stream(stream)
-                .into());
+            return Err(Error::new(ErrorKind::AggregateType).in_stream(stream).into());
         };
-        let decided = member
-            .stage
-            .decide(binding, id, command, &self.occasion, None);
+        let decided = member.stage.decide(binding, id, command, &self.occasion, None);
         decided.map_err(ExecuteError::boxed)?;
         Ok(member.stage.state())
     }
@@ -77,9 +66,7 @@ impl Unit<'_> {
     /// Says what is known about the commands that follow: who gives them, what they belong to, what caused them. Without
     /// a correlation id, the unit keeps the one it has; at first that is a new one.
     pub fn with(&mut self, metadata: Metadata) -> &mut Self {
-        let correlation = metadata
-            .correlation()
-            .or(self.occasion.metadata.correlation());
+        let correlation = metadata.correlation().or(self.occasion.metadata.correlation());
         let metadata = match correlation {
             Some(correlation) => metadata.with_correlation(correlation),
             None => metadata,
@@ -142,18 +129,12 @@ pub(crate) fn atomically<T>(
     backing: &Arc<Backing>,
     mut decide: impl FnMut(&mut Unit<'_>) -> Result<T, ExecuteError<Refusal>>,
 ) -> Result<Committed<T>, ExecuteError<Refusal>> {
-    let (now, metadata) = (
-        to_micros(backing.clock.now()),
-        Arc::new(Metadata::new().correlated()),
-    );
+    let (now, metadata) = (to_micros(backing.clock.now()), Arc::new(Metadata::new().correlated()));
     let mut retries = Retries::new(&backing.turns, Retries::DEFAULT);
     loop {
         let mut unit = Unit {
             backing,
-            occasion: Occasion {
-                now,
-                metadata: Arc::clone(&metadata),
-            },
+            occasion: Occasion { now, metadata: Arc::clone(&metadata) },
             staged: HashMap::new(),
             order: Vec::new(),
             commit: Commit::new(),

@@ -102,24 +102,15 @@ impl<E: Into<Box<dyn StdError + Send + Sync>>> HandlerAnswer for Result<(), E> {
 impl<V> ViewBuilder<V> {
     pub(crate) fn new(backing: Arc<Backing>, name: &str, value: V) -> Self {
         let registered = Vec::new();
-        Self {
-            backing,
-            name: name.to_owned(),
-            value,
-            registered,
-            skip_unknown: false,
-            error: None,
-        }
+        Self { backing, name: name.to_owned(), value, registered, skip_unknown: false, error: None }
     }
 
     /// Folds the events of an aggregate type into the view with this closure.
     pub fn on<A: Aggregate>(mut self, handler: impl Handler<V, A>) -> Self {
-        match Category::new(A::TYPE)
-            .map_err(Error::from)
-            .and_then(|category| {
-                let codec = EventCodec::<A::Event>::new(A::upcasters())?;
-                Ok((category, boxed::<V, A>(self.name.clone(), codec, handler)))
-            }) {
+        match Category::new(A::TYPE).map_err(Error::from).and_then(|category| {
+            let codec = EventCodec::<A::Event>::new(A::upcasters())?;
+            Ok((category, boxed::<V, A>(self.name.clone(), codec, handler)))
+        }) {
             Ok(registered) => self.registered.push(registered),
             Err(error) => self.error = self.error.or(Some(error)),
         }
@@ -189,9 +180,7 @@ impl<V> View<V> {
     /// handler did before it failed; calling again tries that event again.
     pub fn refresh(&mut self) -> Result<Position, Error> {
         let head = self.backing.store.head()?.durable;
-        let query = Query::new(self.filter.clone())
-            .after(self.position)
-            .up_to(head);
+        let query = Query::new(self.filter.clone()).after(self.position).up_to(head);
         let backing = Arc::clone(&self.backing);
         for batch in Batches::new(&backing.store, query) {
             for stored in batch?.iter() {
@@ -248,8 +237,6 @@ impl<V: fmt::Debug> fmt::Debug for View<V> {
 
 impl<V> fmt::Debug for ViewBuilder<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ViewBuilder")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("ViewBuilder").field("name", &self.name).finish_non_exhaustive()
     }
 }

@@ -131,12 +131,7 @@ impl<'a, A: Aggregate> Context<'a, A> {
         services: &'a A::Services,
         occasion: &'a Occasion,
     ) -> Self {
-        Self {
-            id,
-            version,
-            services,
-            occasion,
-        }
+        Self { id, version, services, occasion }
     }
 
     /// Which aggregate decides.

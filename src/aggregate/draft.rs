@@ -40,10 +40,7 @@ impl<A: Aggregate + Clone> Draft<A> {
     /// Begins a decision at this state.
     #[must_use]
     pub fn of(state: &A) -> Self {
-        Self {
-            state: state.clone(),
-            events: Vec::new(),
-        }
+        Self { state: state.clone(), events: Vec::new() }
     }
 }
 

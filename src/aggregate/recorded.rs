@@ -31,15 +31,7 @@ impl<'a, A: Aggregate> Recorded<'a, A> {
         let id = id_of::<A>(stored)?;
         codec.decode(stored, |decoded| {
             let (stored, id) = (stored.clone(), id.clone());
-            each(
-                decoded.name,
-                Self {
-                    stored,
-                    id,
-                    ordinal: decoded.ordinal,
-                    event: decoded.event,
-                },
-            )
+            each(decoded.name, Self { stored, id, ordinal: decoded.ordinal, event: decoded.event })
         })
     }
 

@@ -24,19 +24,13 @@ pub(super) enum ChainError {
     /// Its version is above the last one known.
     Newer { known: SchemaVersion },
     /// A rule failed.
-    Upcast {
-        event_type: String,
-        version: u32,
-        source: Failure,
-    },
+    Upcast { event_type: String, version: u32, source: Failure },
 }
 
 impl Chains {
     /// Checks that every version has one rule, and that every rule leads to something that `shape` reads.
     pub(super) fn new(upcasters: Upcasters, shape: &Shape) -> Result<Self, Error> {
-        let mut chains = Self {
-            rules: BTreeMap::new(),
-        };
+        let mut chains = Self { rules: BTreeMap::new() };
         let (mut renames, mut steps) = (Vec::new(), Vec::new());
         for rule in upcasters.rules() {
             EventType::new(&rule.event_type)?;
@@ -110,10 +104,7 @@ impl Chains {
         let mut done = BTreeSet::new();
         for (event_type, chain) in &self.rules {
             for version in 1..=index(chain.len()) {
-                let start = Target {
-                    event_type: event_type.clone(),
-                    version,
-                };
+                let start = Target { event_type: event_type.clone(), version };
                 self.walk(&start, &mut Vec::new(), &mut done)?;
             }
         }
@@ -131,9 +122,8 @@ impl Chains {
         }
         if !done.contains(&(at.event_type.clone(), at.version)) {
             path.push(at.clone());
-            for target in self
-                .rule(&at.event_type, at.version)
-                .map_or(&[][..], |rule| &rule.targets)
+            for target in
+                self.rule(&at.event_type, at.version).map_or(&[][..], |rule| &rule.targets)
             {
                 self.walk(target, path, done)?;
             }
@@ -166,9 +156,7 @@ impl Chains {
 
     /// The stored types with a history, and how long it is.
     pub(super) fn lengths(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.rules
-            .iter()
-            .map(|(event_type, rules)| (event_type.as_str(), rules.len()))
+        self.rules.iter().map(|(event_type, rules)| (event_type.as_str(), rules.len()))
     }
 
     /// The stored types of which some version turns into one of these types in the end.
@@ -222,17 +210,11 @@ impl Chains {
         current: &mut Vec<Current>,
     ) -> Result<(), ChainError> {
         let Some(rule) = self.rule(event_type, version) else {
-            current.push(Current {
-                event_type: event_type.to_owned(),
-                payload,
-            });
+            current.push(Current { event_type: event_type.to_owned(), payload });
             return Ok(());
         };
-        let failed = |source| ChainError::Upcast {
-            event_type: event_type.to_owned(),
-            version,
-            source,
-        };
+        let failed =
+            |source| ChainError::Upcast { event_type: event_type.to_owned(), version, source };
         for upcasted in (rule.convert)(&payload).map_err(failed)? {
             let declared = |target: &&Target| target.event_type == upcasted.event_type;
             let Some(target) = rule.targets.iter().find(declared) else {
@@ -288,51 +270,25 @@ mod tests {
             let error = chains(upcasters).err().expect(why);
             assert!(error.contains(why), "{error}");
         };
-        refused(
-            Upcasters::new().step("A", 2, same),
-            "no rule reads version 1",
-        );
-        refused(
-            Upcasters::new().step("A", 1, same).step("A", 3, same),
-            "no rule reads version 2",
-        );
-        refused(
-            Upcasters::new().step("A", 1, same).step("A", 1, same),
-            "version 1 has two rules",
-        );
+        refused(Upcasters::new().step("A", 2, same), "no rule reads version 1");
+        refused(Upcasters::new().step("A", 1, same).step("A", 3, same), "no rule reads version 2");
+        refused(Upcasters::new().step("A", 1, same).step("A", 1, same), "version 1 has two rules");
         refused(Upcasters::new().step("A", 0, same), "versions start at 1");
-        refused(
-            Upcasters::new().step("Gone", 1, same),
-            "leads to Gone v2, which nothing reads",
-        );
+        refused(Upcasters::new().step("Gone", 1, same), "leads to Gone v2, which nothing reads");
         refused(
             Upcasters::new().rename("Old", "Nowhere"),
             "leads to Nowhere v1, which nothing reads",
         );
-        refused(
-            Upcasters::new().rename("Old", ("A", 2)),
-            "leads to A v2, which nothing reads",
-        );
-        refused(
-            Upcasters::new().rename("Old", ("A", 0)),
-            "leads to A v0, which nothing reads",
-        );
+        refused(Upcasters::new().rename("Old", ("A", 2)), "leads to A v2, which nothing reads");
+        refused(Upcasters::new().rename("Old", ("A", 0)), "leads to A v0, which nothing reads");
         refused(
             Upcasters::new().rename("A", "B"),
             "renamed and still one of the aggregate's types",
         );
+        refused(Upcasters::new().rename("Old", "A").rename("Old", "B"), "renamed twice");
+        refused(Upcasters::new().rename("X", "Y").rename("Y", "X"), "lead back to it");
         refused(
-            Upcasters::new().rename("Old", "A").rename("Old", "B"),
-            "renamed twice",
-        );
-        refused(
-            Upcasters::new().rename("X", "Y").rename("Y", "X"),
-            "lead back to it",
-        );
-        refused(
-            Upcasters::new()
-                .split("X", 1, ["Y"], |_: Value| vec![])
-                .rename("Y", "X"),
+            Upcasters::new().split("X", 1, ["Y"], |_: Value| vec![]).rename("Y", "X"),
             "lead back to it",
         );
     }
@@ -345,11 +301,7 @@ mod tests {
                 .step("A", 1, |old: Value| json!({ "first": old }))
                 .rename("Old", ("A", 2))
                 .split("Both", 1, [("A", 3), ("B", 1)], |old: Value| {
-                    vec![
-                        Upcasted::new("B", &old),
-                        Upcasted::new("A", &old),
-                        Upcasted::new("B", &1),
-                    ]
+                    vec![Upcasted::new("B", &old), Upcasted::new("A", &old), Upcasted::new("B", &1)]
                 })
                 .discard("Noise", 1),
         )

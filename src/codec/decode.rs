@@ -23,9 +23,7 @@ impl<'de> Deserializer<'de> for Stored<'de> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Error> {
-        Err(Error::custom(
-            "an event is read as an enum and as nothing else",
-        ))
+        Err(Error::custom("an event is read as an enum and as nothing else"))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -137,26 +135,14 @@ mod tests {
     fn every_kind_of_variant_survives() {
         let events = [
             (Event::Unit, "null"),
-            (
-                Event::Newtype(u128::MAX),
-                "340282366920938463463374607431768211455",
-            ),
+            (Event::Newtype(u128::MAX), "340282366920938463463374607431768211455"),
             (Event::Nothing(()), "null"),
+            (Event::Tuple(i64::MIN, "é\"\n".into()), r#"[-9223372036854775808,"é\"\n"]"#),
             (
-                Event::Tuple(i64::MIN, "é\"\n".into()),
-                r#"[-9223372036854775808,"é\"\n"]"#,
-            ),
-            (
-                Event::Struct {
-                    wide: u128::MAX - 1,
-                    note: None,
-                },
+                Event::Struct { wide: u128::MAX - 1, note: None },
                 r#"{"wide":340282366920938463463374607431768211454,"note":null}"#,
             ),
-            (
-                Event::Nested(Box::new(Event::Newtype(7))),
-                r#"{"Newtype":7}"#,
-            ),
+            (Event::Nested(Box::new(Event::Newtype(7))), r#"{"Newtype":7}"#),
         ];
         for (event, expected) in events {
             let mut payload = Vec::new();
@@ -176,14 +162,8 @@ mod tests {
             },
             Struct,
         }
-        assert_eq!(
-            decode::<Later>("Unit", b"null").unwrap(),
-            Later::Unit { why: String::new() }
-        );
-        assert_eq!(
-            decode::<Later>("Struct", br#"{"wide":1}"#).unwrap(),
-            Later::Struct
-        );
+        assert_eq!(decode::<Later>("Unit", b"null").unwrap(), Later::Unit { why: String::new() });
+        assert_eq!(decode::<Later>("Struct", br#"{"wide":1}"#).unwrap(), Later::Struct);
     }
 
     #[test]
@@ -191,21 +171,13 @@ mod tests {
         assert!(decode::<Event>("Newtype", b"1 2").is_err());
         assert!(decode::<Event>("Unit", b"null null").is_err());
         assert!(decode::<Event>("Unit", b"").is_err());
-        assert!(
-            decode::<Event>("Unknown", b"null")
-                .unwrap_err()
-                .to_string()
-                .contains("Unknown")
-        );
+        assert!(decode::<Event>("Unknown", b"null").unwrap_err().to_string().contains("Unknown"));
     }
 
     #[test]
     fn only_variants_are_encoded() {
         let refused = encode(&7, &mut Vec::new()).unwrap_err().to_string();
-        assert_eq!(
-            refused,
-            "it serializes as a number, not as a variant of an enum"
-        );
+        assert_eq!(refused, "it serializes as a number, not as a variant of an enum");
         assert!(encode(&vec![1], &mut Vec::new()).is_err());
         assert!(encode(&serde_json::json!({"a": 1}), &mut Vec::new()).is_err());
     }

@@ -61,11 +61,7 @@ impl SerializeStructVariant for Fields<'_, '_> {
         key: &'static str,
         value: &T,
     ) -> Result<(), EncodeError> {
-        Ok(SerializeStruct::serialize_field(
-            &mut self.json,
-            key,
-            value,
-        )?)
+        Ok(SerializeStruct::serialize_field(&mut self.json, key, value)?)
     }
 
     fn skip_field(&mut self, key: &'static str) -> Result<(), EncodeError> {
@@ -147,10 +143,7 @@ impl<'a, 'b> Serializer for Variant<'a, 'b> {
         name: &'static str,
         len: usize,
     ) -> Result<Items<'a, 'b>, EncodeError> {
-        Ok(Items {
-            name,
-            json: self.json.serialize_tuple(len)?,
-        })
+        Ok(Items { name, json: self.json.serialize_tuple(len)? })
     }
 
     fn serialize_struct_variant(
@@ -160,10 +153,7 @@ impl<'a, 'b> Serializer for Variant<'a, 'b> {
         name: &'static str,
         len: usize,
     ) -> Result<Fields<'a, 'b>, EncodeError> {
-        Ok(Fields {
-            name,
-            json: self.json.serialize_struct(name, len)?,
-        })
+        Ok(Fields { name, json: self.json.serialize_struct(name, len)? })
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(

@@ -44,12 +44,7 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
         for Name { name, .. } in shape.names() {
             stamps.insert(*name, (EventType::new(name)?, chains.end(name)));
         }
-        Ok(Self {
-            shape,
-            chains,
-            stamps,
-            events: PhantomData,
-        })
+        Ok(Self { shape, chains, stamps, events: PhantomData })
     }
 
     /// What is to be stored for an event, and the event as it will be read back.
@@ -61,9 +56,9 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
         let mut payload = Vec::new();
         let name = encode(event, &mut payload).map_err(|source| refuse().caused_by(source))?;
         let Some((event_type, schema)) = self.stamps.get(name) else {
-            return Err(refuse().detail(format!(
-                "the variant is written as {name:?}, which is not read"
-            )));
+            return Err(
+                refuse().detail(format!("the variant is written as {name:?}, which is not read"))
+            );
         };
         let read_back = decode(name, &payload).map_err(|source| {
             refuse()
@@ -71,10 +66,7 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
                 .detail("it does not read back")
                 .caused_by(source)
         })?;
-        Ok((
-            NewEvent::from_valid_json(event_type.clone(), *schema, payload),
-            read_back,
-        ))
+        Ok((NewEvent::from_valid_json(event_type.clone(), *schema, payload), read_back))
     }
 
     /// Hands each event that a stored one means today to `each`: usually one.
@@ -92,11 +84,7 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
         if is_current {
             let event = decode(name, stored.payload())
                 .map_err(|source| self.undecodable(stored, source))?;
-            return each(Decoded {
-                ordinal: 0,
-                name,
-                event,
-            });
+            return each(Decoded { ordinal: 0, name, event });
         }
         self.decode_old(stored, each)
     }
@@ -114,13 +102,11 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
         let upcasted = self.chains.upcast(name, stored.schema(), stored.payload());
         let current = upcasted.map_err(|failure| match failure {
             ChainError::Newer { known } => of_stored(ErrorKind::NewerSchema { known }, stored),
-            ChainError::Upcast {
-                event_type,
-                version,
-                source,
-            } => of_stored(ErrorKind::Upcast, stored)
-                .detail(format!("the one that reads {event_type} v{version}"))
-                .caused_by(source),
+            ChainError::Upcast { event_type, version, source } => {
+                of_stored(ErrorKind::Upcast, stored)
+                    .detail(format!("the one that reads {event_type} v{version}"))
+                    .caused_by(source)
+            }
         })?;
         for (ordinal, current) in (0..).zip(&current) {
             let event = decode(&current.event_type, &current.payload).map_err(|source| {
@@ -128,11 +114,7 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
                     .detail(format!("after it was upcast to {}", current.event_type))
                     .caused_by(source)
             })?;
-            each(Decoded {
-                ordinal,
-                name: &current.event_type,
-                event,
-            })?;
+            each(Decoded { ordinal, name: &current.event_type, event })?;
         }
         Ok(())
     }
@@ -140,11 +122,7 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
     #[cold]
     fn undecodable(&self, stored: &RecordedEvent<'_>, source: serde_json::Error) -> Error {
         let known = self.shape.reads(stored.event_type());
-        let kind = if known {
-            ErrorKind::Decode
-        } else {
-            ErrorKind::UnknownEvent
-        };
+        let kind = if known { ErrorKind::Decode } else { ErrorKind::UnknownEvent };
         of_stored(kind, stored).caused_by(source)
     }
 
@@ -166,9 +144,7 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
 
     /// Whether the name of today stands for one of these variants.
     pub(crate) fn is_one_of(&self, name: &str, variants: &[u64]) -> bool {
-        self.shape
-            .variant(name)
-            .is_some_and(|variant| variants.contains(&variant))
+        self.shape.variant(name).is_some_and(|variant| variants.contains(&variant))
     }
 
     /// Every name under which events that mean one of these variants may have been stored.
@@ -181,10 +157,7 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
 
     /// The names that are read, each with the schema version that is written under it.
     pub(crate) fn names(&self) -> impl Iterator<Item = (&Name, SchemaVersion)> {
-        self.shape
-            .names()
-            .iter()
-            .map(|name| (name, self.chains.end(name.name)))
+        self.shape.names().iter().map(|name| (name, self.chains.end(name.name)))
     }
 
     /// The stored types that have a history, and how long it is.
@@ -203,8 +176,6 @@ fn of_stored(kind: ErrorKind, stored: &RecordedEvent<'_>) -> Error {
 
 impl<E> fmt::Debug for EventCodec<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventCodec")
-            .field("names", &self.shape.names())
-            .finish_non_exhaustive()
+        f.debug_struct("EventCodec").field("names", &self.shape.names()).finish_non_exhaustive()
     }
 }

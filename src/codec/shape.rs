@@ -47,27 +47,15 @@ impl Shape {
                 std::any::type_name::<E>()
             ));
         }
-        let mut shape = Self {
-            names: Vec::with_capacity(names.len()),
-        };
+        let mut shape = Self { names: Vec::with_capacity(names.len()) };
         for name in names {
             EventType::new(name)?;
-            let (
-                Found {
-                    variant: Some(variant),
-                    content: Some(content),
-                    ..
-                },
-                _,
-            ) = probe::<E>(name)
+            let (Found { variant: Some(variant), content: Some(content), .. }, _) =
+                probe::<E>(name)
             else {
                 return refuse(format!("the variant {name:?} is listed but not read"));
             };
-            shape.names.push(Name {
-                name,
-                variant,
-                content,
-            });
+            shape.names.push(Name { name, variant, content });
         }
         Ok(shape)
     }
@@ -78,10 +66,7 @@ impl Shape {
 
     /// The number of the variant that is read under this name.
     pub(super) fn variant(&self, name: &str) -> Option<u64> {
-        self.names
-            .iter()
-            .find(|known| known.name == name)
-            .map(|known| known.variant)
+        self.names.iter().find(|known| known.name == name).map(|known| known.variant)
     }
 
     pub(super) fn names(&self) -> &[Name] {
@@ -97,10 +82,7 @@ pub(crate) fn field_names<T: DeserializeOwned>() -> &'static [&'static str] {
 
 fn probe<T: DeserializeOwned>(variant: &str) -> (Found, Stopped) {
     let mut found = Found::default();
-    match T::deserialize(Probe {
-        variant,
-        found: &mut found,
-    }) {
+    match T::deserialize(Probe { variant, found: &mut found }) {
         Ok(_) => (found, Stopped("nothing at all".to_owned())),
         Err(stopped) => (found, stopped),
     }
@@ -251,10 +233,7 @@ impl<'de> VariantAccess<'de> for Probe<'_> {
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Stopped> {
         let mut inner = Found::default();
         // Whatever comes of it, it was only asked what it is.
-        let _ = seed.deserialize(Probe {
-            variant: "\0",
-            found: &mut inner,
-        });
+        let _ = seed.deserialize(Probe { variant: "\0", found: &mut inner });
         self.stop_at(inner.fields.map_or(Content::Value, Content::Fields))
     }
 
@@ -359,10 +338,7 @@ mod tests {
             #[serde(rename = "$gap")]
             Reserved,
         }
-        assert_eq!(
-            *Shape::of::<Event>().err().unwrap().kind(),
-            ErrorKind::InvalidName
-        );
+        assert_eq!(*Shape::of::<Event>().err().unwrap().kind(), ErrorKind::InvalidName);
     }
 
     #[test]
@@ -392,11 +368,7 @@ mod tests {
             Tuple(u64, u64),
         }
         let shape = Shape::of::<Event>().unwrap();
-        let contents: Vec<_> = shape
-            .names()
-            .iter()
-            .map(|name| name.content.clone())
-            .collect();
+        let contents: Vec<_> = shape.names().iter().map(|name| name.content.clone()).collect();
         assert_eq!(
             contents,
             [

@@ -65,10 +65,7 @@ impl From<&str> for Target {
 
 impl From<(&str, u32)> for Target {
     fn from((event_type, version): (&str, u32)) -> Self {
-        Self {
-            event_type: event_type.to_owned(),
-            version,
-        }
+        Self { event_type: event_type.to_owned(), version }
     }
 }
 
@@ -83,10 +80,7 @@ impl Upcasted {
     /// An event of this type; the version of its shape is the one that the split declares for the type.
     #[must_use]
     pub fn new<T: Serialize + ?Sized>(event_type: &str, payload: &T) -> Self {
-        Self {
-            event_type: event_type.to_owned(),
-            payload: serde_json::to_vec(payload),
-        }
+        Self { event_type: event_type.to_owned(), payload: serde_json::to_vec(payload) }
     }
 }
 
@@ -129,9 +123,7 @@ impl Upcasters {
         version: u32,
         upcast: impl Fn(Old) -> New + Send + Sync + 'static,
     ) -> Self {
-        self.try_step(event_type, version, move |old| {
-            Ok::<_, Failure>(upcast(old))
-        })
+        self.try_step(event_type, version, move |old| Ok::<_, Failure>(upcast(old)))
     }
 
     /// As [`step`](Self::step), where the old event may turn out to make no sense.
@@ -150,10 +142,7 @@ impl Upcasters {
         let target = (event_type, version.saturating_add(1)).into();
         self.rule(event_type, Some(version), vec![target], move |payload| {
             let old = serde_json::from_slice(payload)?;
-            Ok(vec![Upcasted::new(
-                &name,
-                &upcast(old).map_err(Into::into)?,
-            )])
+            Ok(vec![Upcasted::new(&name, &upcast(old).map_err(Into::into)?)])
         })
     }
 
@@ -164,10 +153,7 @@ impl Upcasters {
         let target = to.into();
         let name = target.event_type.clone();
         self.rule(from, None, vec![target], move |payload| {
-            Ok(vec![Upcasted {
-                event_type: name.clone(),
-                payload: Ok(payload.to_vec()),
-            }])
+            Ok(vec![Upcasted { event_type: name.clone(), payload: Ok(payload.to_vec()) }])
         })
     }
 
@@ -181,9 +167,7 @@ impl Upcasters {
         targets: impl IntoIterator<Item = T>,
         upcast: impl Fn(Old) -> Vec<Upcasted> + Send + Sync + 'static,
     ) -> Self {
-        self.try_split(event_type, version, targets, move |old| {
-            Ok::<_, Failure>(upcast(old))
-        })
+        self.try_split(event_type, version, targets, move |old| Ok::<_, Failure>(upcast(old)))
     }
 
     /// As [`split`](Self::split), where the old event may turn out to make no sense.
@@ -220,12 +204,7 @@ impl Upcasters {
         convert: impl Fn(&[u8]) -> Result<Vec<Upcasted>, Failure> + Send + Sync + 'static,
     ) -> Self {
         let (event_type, convert) = (event_type.to_owned(), Arc::new(convert));
-        self.rules.push(Rule {
-            event_type,
-            version,
-            targets,
-            convert,
-        });
+        self.rules.push(Rule { event_type, version, targets, convert });
         self
     }
 

@@ -111,9 +111,7 @@ impl Metadata {
 
     /// All headers, by name.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The same metadata with a correlation: its own, or a new one.
@@ -189,13 +187,7 @@ impl<'a> EncodedMetadata<'a> {
             .then(|| DateTime::from_timestamp_micros(i64::from_le_bytes(rest.array())))
             .flatten();
         let actor = (flags & ACTOR != 0).then(|| rest.text());
-        Fields {
-            correlation,
-            causation,
-            occurred_at,
-            actor,
-            headers: rest,
-        }
+        Fields { correlation, causation, occurred_at, actor, headers: rest }
     }
 }
 
@@ -235,10 +227,7 @@ struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
     fn array<const N: usize>(&mut self) -> [u8; N] {
-        let (head, tail) = self
-            .0
-            .split_first_chunk()
-            .expect("`encode` wrote the field whole");
+        let (head, tail) = self.0.split_first_chunk().expect("`encode` wrote the field whole");
         self.0 = tail;
         *head
     }

@@ -35,11 +35,7 @@ impl NewEvent {
     /// An event whose payload is `value` as JSON.
     pub fn new<T: Serialize + ?Sized>(event_type: EventType, value: &T) -> Result<Self, Error> {
         match serde_json::to_vec(value) {
-            Ok(payload) => Ok(Self::from_valid_json(
-                event_type,
-                SchemaVersion::FIRST,
-                payload,
-            )),
+            Ok(payload) => Ok(Self::from_valid_json(event_type, SchemaVersion::FIRST, payload)),
             Err(source) => Err(Error::new(ErrorKind::Encode)
                 .of_event(event_type, SchemaVersion::FIRST)
                 .caused_by(source)),
@@ -50,11 +46,7 @@ impl NewEvent {
     pub fn from_json(event_type: EventType, payload: impl Into<Vec<u8>>) -> Result<Self, Error> {
         let payload = payload.into();
         match serde_json::from_slice::<IgnoredAny>(&payload) {
-            Ok(_) => Ok(Self::from_valid_json(
-                event_type,
-                SchemaVersion::FIRST,
-                payload,
-            )),
+            Ok(_) => Ok(Self::from_valid_json(event_type, SchemaVersion::FIRST, payload)),
             Err(source) => Err(Error::new(ErrorKind::Encode)
                 .of_event(event_type, SchemaVersion::FIRST)
                 .caused_by(source)),
@@ -66,14 +58,7 @@ impl NewEvent {
         schema: SchemaVersion,
         payload: Vec<u8>,
     ) -> Self {
-        Self {
-            id: None,
-            event_type,
-            schema,
-            payload,
-            metadata: Arc::default(),
-            tags: Tags::none(),
-        }
+        Self { id: None, event_type, schema, payload, metadata: Arc::default(), tags: Tags::none() }
     }
 
     /// Gives the event an id of the caller's own, which makes its append repeatable: a commit that is sent again

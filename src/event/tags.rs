@@ -24,9 +24,7 @@ impl Tags {
     /// No tags.
     #[must_use]
     pub const fn none() -> Self {
-        Self {
-            joined: String::new(),
-        }
+        Self { joined: String::new() }
     }
 
     /// The tags with these names.
@@ -63,9 +61,7 @@ impl Tags {
     fn join(mut names: Vec<&str>) -> Self {
         names.sort_unstable();
         names.dedup();
-        Self {
-            joined: names.join("\n"),
-        }
+        Self { joined: names.join("\n") }
     }
 
     pub(super) fn joined(&self) -> &str {
@@ -97,10 +93,7 @@ mod tests {
         let tags = Tags::of(["b", "a", "b"]).unwrap();
         assert_eq!(tags, Tags::of(["a", "b"]).unwrap());
         assert_eq!(tags.clone().with(&Tag::new("a").unwrap()), tags);
-        assert_eq!(
-            tags.with(&Tag::new("0").unwrap()),
-            Tags::of(["0", "a", "b"]).unwrap()
-        );
+        assert_eq!(tags.with(&Tag::new("0").unwrap()), Tags::of(["0", "a", "b"]).unwrap());
         assert!(Tags::none().iter().next().is_none());
         assert!(Tags::of(["a\nb"]).is_err());
     }

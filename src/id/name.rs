@@ -59,10 +59,7 @@ impl Fault {
                 format!("is {bytes} bytes long, at most {limit} are allowed")
             }
             Self::Character(c) if c.is_control() || is_direction_mark(*c) => {
-                format!(
-                    "{name:?} contains U+{:04X}, which is not allowed",
-                    *c as u32
-                )
+                format!("{name:?} contains U+{:04X}, which is not allowed", *c as u32)
             }
             Self::Character(c) => {
                 format!("{name:?} contains {c:?}, which is not allowed here")
@@ -88,15 +85,9 @@ pub(super) fn check(what: &'static str, name: &str, limit: usize) -> Result<(), 
         return refuse(Fault::Empty);
     }
     if name.len() > limit {
-        return refuse(Fault::TooLong {
-            bytes: name.len(),
-            limit,
-        });
+        return refuse(Fault::TooLong { bytes: name.len(), limit });
     }
-    match name
-        .chars()
-        .find(|c| c.is_control() || is_direction_mark(*c))
-    {
+    match name.chars().find(|c| c.is_control() || is_direction_mark(*c)) {
         Some(c) => refuse(Fault::Character(c)),
         None => Ok(()),
     }
@@ -251,15 +242,8 @@ mod tests {
 
     #[test]
     fn names_that_hide_or_reorder_text_are_refused() {
-        for bad in [
-            "a\0b",
-            "a\nb",
-            "a\u{7f}",
-            "a\u{85}",
-            "\u{202E}evil",
-            "a\u{2066}",
-            "a\u{2028}b",
-        ] {
+        for bad in ["a\0b", "a\nb", "a\u{7f}", "a\u{85}", "\u{202E}evil", "a\u{2066}", "a\u{2028}b"]
+        {
             assert!(Tag::new(bad).is_err(), "{bad:?}");
             assert!(Category::new(bad).is_err(), "{bad:?}");
             assert!(EventType::new(bad).is_err(), "{bad:?}");
@@ -277,10 +261,7 @@ mod tests {
             Category::new("é".repeat(65)).unwrap_err().to_string(),
             "category is 130 bytes long, at most 128 are allowed"
         );
-        assert_eq!(
-            Category::new("").unwrap_err().to_string(),
-            "category is empty"
-        );
+        assert_eq!(Category::new("").unwrap_err().to_string(), "category is empty");
     }
 
     #[test]

@@ -36,9 +36,7 @@ impl StreamId {
     pub fn new(category: &Category, id: impl AsRef<str>) -> Result<Self, InvalidName> {
         let id = id.as_ref();
         check("stream id", id, Self::ID_BYTES_MAX)?;
-        Ok(Self {
-            text: format!("{category}/{id}").into(),
-        })
+        Ok(Self { text: format!("{category}/{id}").into() })
     }
 
     /// What kind of thing the stream is about.
@@ -95,9 +93,7 @@ impl<'a> StreamRef<'a> {
     /// An owned copy.
     #[must_use]
     pub fn to_stream_id(self) -> StreamId {
-        StreamId {
-            text: self.to_string().into(),
-        }
+        StreamId { text: self.to_string().into() }
     }
 }
 
@@ -109,12 +105,7 @@ impl fmt::Display for StreamRef<'_> {
 
 impl fmt::Debug for StreamRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "\"{}/{}\"",
-            self.category.escape_debug(),
-            self.id.escape_debug()
-        )
+        write!(f, "\"{}/{}\"", self.category.escape_debug(), self.id.escape_debug())
     }
 }
 

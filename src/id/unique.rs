@@ -132,10 +132,7 @@ mod tests {
         let (first, second) = (ids.take(), ids.take());
         assert_eq!(first.as_uuid().get_version_num(), 7);
         assert_eq!(first.as_uuid().get_variant(), uuid::Variant::RFC4122);
-        assert_eq!(
-            first.as_uuid().get_timestamp().unwrap().to_unix().0,
-            1_700_000_000
-        );
+        assert_eq!(first.as_uuid().get_timestamp().unwrap().to_unix().0, 1_700_000_000);
         assert!(first < second);
         assert_ne!(FreshEventIds::at(now).take(), first);
     }

@@ -30,13 +30,7 @@ impl<A: Aggregate> Binding<A> {
     pub(crate) fn new(backing: Arc<Backing>, services: Arc<A::Services>) -> Result<Self, Error> {
         let category = Category::new(A::TYPE)?;
         let codec = Arc::new(EventCodec::new(A::upcasters())?);
-        Ok(Self {
-            backing,
-            services,
-            codec,
-            category,
-            snapshots: None,
-        })
+        Ok(Self { backing, services, codec, category, snapshots: None })
     }
 
     /// The stream of an aggregate. Refuses an id that would not come back from the stream's name.
@@ -71,11 +65,9 @@ impl<A: Aggregate> Binding<A> {
         let loaded = self.fold(stream, Some(at))?;
         match at {
             At::Version(version) if version > loaded.version() => {
-                Err(Error::new(ErrorKind::VersionBeyondStream {
-                    last: loaded.version(),
-                })
-                .detail(format!("asked for version {version}"))
-                .in_stream(stream.clone()))
+                Err(Error::new(ErrorKind::VersionBeyondStream { last: loaded.version() })
+                    .detail(format!("asked for version {version}"))
+                    .in_stream(stream.clone()))
             }
             _ => Ok(loaded),
         }
@@ -115,11 +107,7 @@ impl<A: Aggregate> Binding<A> {
             event_id: snapshot.event_id,
             recorded_at: snapshot.recorded_at,
         };
-        let mut loaded = Loaded {
-            state,
-            tip: Some(tip),
-            snapshot: snapshot.version,
-        };
+        let mut loaded = Loaded { state, tip: Some(tip), snapshot: snapshot.version };
         let mut stands_on = Some(snapshot.event_id);
         for batch in Batches::new(&self.backing.store, query.clone().after_version(before)) {
             let batch = batch?;
@@ -173,11 +161,7 @@ impl<A: Aggregate> Binding<A> {
         if !plan.is_due(loaded.snapshot, tip.version) {
             return;
         }
-        let is_durable = self
-            .backing
-            .store
-            .head()
-            .is_ok_and(|head| head.durable >= tip.position);
+        let is_durable = self.backing.store.head().is_ok_and(|head| head.durable >= tip.position);
         let Ok(state) = plan.encode(&loaded.state) else {
             return;
         };

@@ -31,14 +31,7 @@ pub struct Execution<'r, A: Aggregate> {
 impl<'r, A: Aggregate> Execution<'r, A> {
     pub(super) fn new(binding: &'r Binding<A>, id: &'r A::Id) -> Self {
         let (metadata, retries) = (Metadata::new(), Retries::DEFAULT);
-        Self {
-            binding,
-            id,
-            at: None,
-            once: None,
-            metadata,
-            retries,
-        }
+        Self { binding, id, at: None, once: None, metadata, retries }
     }
 
     /// Only if the aggregate is still at this version, as it was when somebody looked at it; otherwise the answer is a
@@ -76,12 +69,7 @@ impl<'r, A: Aggregate> Execution<'r, A> {
     /// Loads the aggregate, lets it decide, and writes what it decides.
     pub fn execute(self, command: A::Command) -> Result<Outcome<A>, ExecuteError<A::Error>> {
         let stream = self.binding.stream(self.id)?;
-        let mark = self
-            .once
-            .as_deref()
-            .map(Tag::once)
-            .transpose()
-            .map_err(Error::from)?;
+        let mark = self.once.as_deref().map(Tag::once).transpose().map_err(Error::from)?;
         let occasion = Occasion {
             now: to_micros(self.binding.backing.clock.now()),
             metadata: Arc::new(self.metadata.clone().correlated()),
@@ -124,17 +112,12 @@ impl<'r, A: Aggregate> Execution<'r, A> {
             // The look-up came before the load; who wrote under the same key in between is found here.
             commit = commit.require_none(marked(stream, mark), Position::START);
         }
-        let appended = self
-            .binding
-            .backing
-            .store
-            .append(commit)
-            .map_err(|error| match error {
-                AppendError::Store(error) if error.stream().is_none() => {
-                    AppendError::Store(error.in_stream(stream.clone()))
-                }
-                error => error,
-            })?;
+        let appended = self.binding.backing.store.append(commit).map_err(|error| match error {
+            AppendError::Store(error) if error.stream().is_none() => {
+                AppendError::Store(error.in_stream(stream.clone()))
+            }
+            error => error,
+        })?;
         stage.written(self.binding, &appended, last);
         Ok(stage.into_outcome())
     }
@@ -144,11 +127,7 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         if expected.allows(actual) {
             return Ok(());
         }
-        Err(Conflict::Stream {
-            stream: stream.clone(),
-            expected,
-            actual,
-        })
+        Err(Conflict::Stream { stream: stream.clone(), expected, actual })
     }
 
     /// The outcome of the command's first time, if it was carried out under this mark before.
@@ -159,10 +138,7 @@ impl<'r, A: Aggregate> Execution<'r, A> {
     ) -> Result<Option<Outcome<A>>, Error> {
         let Some(mark) = mark else { return Ok(None) };
         let (mut events, mut version) = (Vec::new(), None);
-        for batch in Batches::new(
-            &self.binding.backing.store,
-            Query::new(marked(stream, mark)),
-        ) {
+        for batch in Batches::new(&self.binding.backing.store, Query::new(marked(stream, mark))) {
             for stored in batch?.iter() {
                 version = Some(stored.version());
                 self.binding.codec.decode(&stored, |decoded| {
@@ -175,11 +151,7 @@ impl<'r, A: Aggregate> Execution<'r, A> {
             return Ok(None);
         };
         let loaded = self.binding.load_at(stream, At::Version(version))?;
-        Ok(Some(Outcome {
-            loaded,
-            events,
-            repeated: true,
-        }))
+        Ok(Some(Outcome { loaded, events, repeated: true }))
     }
 }
 

@@ -90,12 +90,7 @@ impl<A: Aggregate> Repository<A> {
 
     /// Whether anything has happened to the aggregate.
     pub fn exists(&self, id: &A::Id) -> Result<bool, Error> {
-        Ok(self
-            .binding
-            .backing
-            .store
-            .version(&self.binding.stream(id)?)?
-            > Version::ZERO)
+        Ok(self.binding.backing.store.version(&self.binding.stream(id)?)? > Version::ZERO)
     }
 
     /// The events of one aggregate, to be read with their meaning and their envelopes.
@@ -136,11 +131,7 @@ impl<A: Aggregate + Serialize + DeserializeOwned> Repository<A> {
         mut self,
         is_due: impl Fn(Version, Version) -> bool + Send + Sync + 'static,
     ) -> Self {
-        let revision = self
-            .binding
-            .snapshots
-            .as_ref()
-            .map_or(0, SnapshotPlan::revision);
+        let revision = self.binding.snapshots.as_ref().map_or(0, SnapshotPlan::revision);
         self.binding.snapshots = Some(SnapshotPlan::new(is_due).with_revision(revision));
         self
     }
@@ -149,11 +140,7 @@ impl<A: Aggregate + Serialize + DeserializeOwned> Repository<A> {
     /// and upcasters are compared without being declared. Takes no snapshots by itself.
     #[must_use]
     pub fn snapshot_revision(mut self, revision: u32) -> Self {
-        let plan = self
-            .binding
-            .snapshots
-            .take()
-            .unwrap_or_else(|| SnapshotPlan::new(|_, _| false));
+        let plan = self.binding.snapshots.take().unwrap_or_else(|| SnapshotPlan::new(|_, _| false));
         self.binding.snapshots = Some(plan.with_revision(revision));
         self
     }
@@ -161,16 +148,12 @@ impl<A: Aggregate + Serialize + DeserializeOwned> Repository<A> {
 
 impl<A: Aggregate> Clone for Repository<A> {
     fn clone(&self) -> Self {
-        Self {
-            binding: self.binding.clone(),
-        }
+        Self { binding: self.binding.clone() }
     }
 }
 
 impl<A: Aggregate> fmt::Debug for Repository<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Repository")
-            .field("binding", &self.binding)
-            .finish()
+        f.debug_struct("Repository").field("binding", &self.binding).finish()
     }
 }

@@ -36,21 +36,12 @@ pub struct History<'r, A: Aggregate> {
 impl<'r, A: Aggregate> History<'r, A> {
     pub(super) fn new(binding: &'r Binding<A>, stream: Option<StreamId>) -> Self {
         let (clause, query) = (Clause::new(), Query::default());
-        Self {
-            binding,
-            stream,
-            types: None,
-            clause,
-            query,
-            limit: u64::MAX,
-        }
+        Self { binding, stream, types: None, clause, query, limit: u64::MAX }
     }
 
     /// Only events of these types, or others that are named, by their names of today.
     pub fn of_types<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        self.types
-            .get_or_insert_default()
-            .extend(names.into_iter().map(Into::into));
+        self.types.get_or_insert_default().extend(names.into_iter().map(Into::into));
         self
     }
 
@@ -125,17 +116,12 @@ impl<'r, A: Aggregate> History<'r, A> {
         };
         Ok(match self.variants()? {
             None => clause.into(),
-            Some(variants) => clause
-                .types(self.binding.codec.stored_names(&variants))
-                .into(),
+            Some(variants) => clause.types(self.binding.codec.stored_names(&variants)).into(),
         })
     }
 
     fn variants(&self) -> Result<Option<Vec<u64>>, Error> {
-        self.types
-            .as_ref()
-            .map(|names| self.binding.codec.variants(names))
-            .transpose()
+        self.types.as_ref().map(|names| self.binding.codec.variants(names)).transpose()
     }
 
     /// Reads the events.
@@ -228,9 +214,7 @@ impl<A: Aggregate> Iterator for Recordings<'_, A> {
 
 impl<A: Aggregate> fmt::Debug for Recordings<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recordings")
-            .field("batches", &self.batches)
-            .finish_non_exhaustive()
+        f.debug_struct("Recordings").field("batches", &self.batches).finish_non_exhaustive()
     }
 }
 
@@ -244,10 +228,7 @@ impl<'r, A: Aggregate> Ids<'r, A> {
     pub(super) fn new(binding: &'r Binding<A>) -> Self {
         let category = Clause::new().category(binding.category.clone());
         let first = Query::new(category).up_to_version(Version::new(1));
-        Self {
-            first_events: Events::new(&binding.backing.store, first),
-            aggregate: PhantomData,
-        }
+        Self { first_events: Events::new(&binding.backing.store, first), aggregate: PhantomData }
     }
 }
 
@@ -265,8 +246,6 @@ impl<A: Aggregate> Iterator for Ids<'_, A> {
 
 impl<A: Aggregate> fmt::Debug for Ids<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ids")
-            .field("first_events", &self.first_events)
-            .finish_non_exhaustive()
+        f.debug_struct("Ids").field("first_events", &self.first_events).finish_non_exhaustive()
     }
 }

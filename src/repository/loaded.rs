@@ -41,11 +41,7 @@ impl From<&RecordedEvent<'_>> for Tip {
 impl<A: Default> Loaded<A> {
     /// Before the first event.
     pub(super) fn initial() -> Self {
-        Self {
-            state: A::default(),
-            tip: None,
-            snapshot: Version::ZERO,
-        }
+        Self { state: A::default(), tip: None, snapshot: Version::ZERO }
     }
 }
 

@@ -22,13 +22,7 @@ impl<'b> Retries<'b> {
     pub(crate) const DEFAULT: u32 = 100;
 
     pub(crate) fn new(turns: &'b Turns, retries: u32) -> Self {
-        Self {
-            turns,
-            turn: None,
-            left: retries,
-            done: 0,
-            last: None,
-        }
+        Self { turns, turn: None, left: retries, done: 0, last: None }
     }
 
     /// Before the first try: waits behind those who race for the stream already.
@@ -45,12 +39,7 @@ impl<'b> Retries<'b> {
         self.left -= 1;
         self.done += 1;
         let stream = conflict.stream();
-        if self.turn.is_none()
-            || self
-                .last
-                .as_ref()
-                .is_some_and(|last| last.stream() != stream)
-        {
+        if self.turn.is_none() || self.last.as_ref().is_some_and(|last| last.stream() != stream) {
             // Never two turns at once, so that no two commands wait for one another.
             self.turn = None;
             self.turn = self.turns.take(stream);

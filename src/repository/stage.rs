@@ -27,12 +27,7 @@ impl<A: Aggregate> Stage<A> {
     /// The aggregate as it is in the store.
     pub(crate) fn load(binding: &Binding<A>, stream: StreamId) -> Result<Self, Error> {
         let loaded = binding.load(&stream)?;
-        Ok(Self {
-            stream,
-            loaded,
-            events: Vec::new(),
-            writes: Vec::new(),
-        })
+        Ok(Self { stream, loaded, events: Vec::new(), writes: Vec::new() })
     }
 
     /// The version of the aggregate in the store.
@@ -68,16 +63,9 @@ impl<A: Aggregate> Stage<A> {
     ) -> Result<(), ExecuteError<A::Error>> {
         let version = Version::new(self.loaded.version().get() + self.writes.len() as u64);
         let context = Context::new(id, version, &*binding.services, occasion);
-        let decided = self
-            .loaded
-            .state
-            .handle(command, &context)
-            .map_err(ExecuteError::Refused)?;
+        let decided = self.loaded.state.handle(command, &context).map_err(ExecuteError::Refused)?;
         let prepare = |event| self.prepare(binding, occasion, mark, &event);
-        let prepared = decided
-            .into_iter()
-            .map(prepare)
-            .collect::<Result<Vec<_>, Error>>()?;
+        let prepared = decided.into_iter().map(prepare).collect::<Result<Vec<_>, Error>>()?;
         for (write, event) in prepared {
             self.writes.push(write);
             self.loaded.state.apply(&event);
@@ -100,47 +88,29 @@ impl<A: Aggregate> Stage<A> {
         if let Some(mark) = mark {
             tags = tags.with(mark);
         }
-        Ok((
-            write
-                .with_metadata(Arc::clone(&occasion.metadata))
-                .with_tags(tags),
-            event,
-        ))
+        Ok((write.with_metadata(Arc::clone(&occasion.metadata)).with_tags(tags), event))
     }
 
     /// Adds what was decided to a commit.
     pub(crate) fn write_to(&mut self, commit: Commit) -> Commit {
         let expected = Expected::Exactly(self.stored_version());
-        commit.write(
-            self.stream.clone(),
-            expected,
-            std::mem::take(&mut self.writes),
-        )
+        commit.write(self.stream.clone(), expected, std::mem::take(&mut self.writes))
     }
 
     /// Takes note that the events were written, the last of them as the commit's `last`th, counted from 0.
     pub(crate) fn written(&mut self, binding: &Binding<A>, appended: &Appended, last: usize) {
-        let (Some(event_id), Some(position)) = (
-            appended.ids.get(last),
-            appended.first.checked_add(last as u64),
-        ) else {
+        let (Some(event_id), Some(position)) =
+            (appended.ids.get(last), appended.first.checked_add(last as u64))
+        else {
             return;
         };
         let version = Version::new(self.loaded.version().get() + self.events.len() as u64);
-        self.loaded.tip = Some(Tip {
-            version,
-            position,
-            event_id: *event_id,
-            recorded_at: appended.recorded_at,
-        });
+        self.loaded.tip =
+            Some(Tip { version, position, event_id: *event_id, recorded_at: appended.recorded_at });
         binding.snapshot_if_due(&self.stream, &mut self.loaded);
     }
 
     pub(super) fn into_outcome(self) -> Outcome<A> {
-        Outcome {
-            loaded: self.loaded,
-            events: self.events,
-            repeated: false,
-        }
+        Outcome { loaded: self.loaded, events: self.events, repeated: false }
     }
 }

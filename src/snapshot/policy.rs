@@ -70,10 +70,7 @@ impl<A> SnapshotPlan<A> {
 
 impl<A> Clone for SnapshotPlan<A> {
     fn clone(&self) -> Self {
-        Self {
-            is_due: Arc::clone(&self.is_due),
-            ..*self
-        }
+        Self { is_due: Arc::clone(&self.is_due), ..*self }
     }
 }
 

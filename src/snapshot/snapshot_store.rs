@@ -90,10 +90,7 @@ mod tests {
             );
             for pair in versions.windows(2) {
                 let (far, near) = (version.get() - pair[0].get(), version.get() - pair[1].get());
-                assert!(
-                    far <= 4 * near.max(100),
-                    "{far} behind, then {near}, at {version}"
-                );
+                assert!(far <= 4 * near.max(100), "{far} behind, then {near}, at {version}");
             }
         }
     }

@@ -113,11 +113,7 @@ impl Commit {
         events: impl IntoIterator<Item = NewEvent>,
     ) -> Self {
         let events = events.into_iter().collect();
-        self.writes.push(StreamWrite {
-            stream,
-            expected,
-            events,
-        });
+        self.writes.push(StreamWrite { stream, expected, events });
         self
     }
 
@@ -131,10 +127,7 @@ impl Commit {
     /// Requires that no event after this position matches the filter.
     #[must_use]
     pub fn require_none(mut self, filter: impl Into<Filter>, after: Position) -> Self {
-        self.conditions.push(Condition {
-            none_of: filter.into(),
-            after,
-        });
+        self.conditions.push(Condition { none_of: filter.into(), after });
         self
     }
 
@@ -183,9 +176,7 @@ impl Commit {
             if event.id().is_some_and(|id| !ids.insert(id)) {
                 return Err(malformed("two events have the same id").in_stream(stream.clone()));
             }
-            bytes += limits
-                .check_event(event)
-                .map_err(|error| error.in_stream(stream.clone()))?;
+            bytes += limits.check_event(event).map_err(|error| error.in_stream(stream.clone()))?;
             events += 1;
         }
         limit("events in the commit", events, limits.commit_events_max)?;
@@ -225,10 +216,7 @@ impl Limits {
     /// The bytes of an event within the limits.
     fn check_event(&self, event: &NewEvent) -> Result<usize, Error> {
         let payload = event.payload().len();
-        let headers = event
-            .metadata()
-            .headers()
-            .map(|(name, value)| name.len() + value.len());
+        let headers = event.metadata().headers().map(|(name, value)| name.len() + value.len());
         let metadata = event.metadata().actor().map_or(0, str::len) + headers.sum::<usize>();
         let checked = limit("bytes of payload", payload, self.payload_bytes_max)
             .and_then(|()| limit("bytes of metadata", metadata, self.metadata_bytes_max))

@@ -183,10 +183,7 @@ impl<'s> Batches<'s> {
     /// Reads what the query asks for.
     #[must_use]
     pub fn new(store: &'s dyn EventStore, query: Query) -> Self {
-        Self {
-            store,
-            next: Some(query),
-        }
+        Self { store, next: Some(query) }
     }
 }
 
@@ -217,11 +214,7 @@ impl<'s> Events<'s> {
     /// Reads what the query asks for.
     #[must_use]
     pub fn new(store: &'s dyn EventStore, query: Query) -> Self {
-        Self {
-            batches: Batches::new(store, query),
-            batch: Batch::new(),
-            next: 0,
-        }
+        Self { batches: Batches::new(store, query), batch: Batch::new(), next: 0 }
     }
 }
 

@@ -32,9 +32,7 @@ impl Filter {
     /// The events that any of these clauses matches.
     #[must_use]
     pub fn any_of(clauses: impl IntoIterator<Item = Clause>) -> Self {
-        Self {
-            clauses: clauses.into_iter().collect(),
-        }
+        Self { clauses: clauses.into_iter().collect() }
     }
 
     /// The clauses, of which one has to match.
@@ -58,9 +56,7 @@ impl Default for Filter {
 
 impl From<Clause> for Filter {
     fn from(clause: Clause) -> Self {
-        Self {
-            clauses: vec![clause],
-        }
+        Self { clauses: vec![clause] }
     }
 }
 
@@ -185,8 +181,6 @@ impl Clause {
             && self.categories.as_ref().is_none_or(any_category)
             && self.types.as_ref().is_none_or(any_type)
             && self.tags.iter().all(|tag| event.has_tag(tag))
-            && self
-                .correlation
-                .is_none_or(|one| event.correlation() == Some(one))
+            && self.correlation.is_none_or(|one| event.correlation() == Some(one))
     }
 }

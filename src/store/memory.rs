@@ -40,21 +40,12 @@ impl MemoryStore {
     /// An empty store on this clock and with these limits.
     #[must_use]
     pub fn with(clock: impl Clock, limits: Limits) -> Self {
-        Self {
-            clock: Arc::new(clock),
-            limits,
-            log: Mutex::default(),
-            changed: Condvar::new(),
-        }
+        Self { clock: Arc::new(clock), limits, log: Mutex::default(), changed: Condvar::new() }
     }
 
     fn open_log(&self) -> Result<parking_lot::MutexGuard<'_, Log>, Error> {
         let log = self.log.lock();
-        if log.closed {
-            Err(Error::new(ErrorKind::Closed))
-        } else {
-            Ok(log)
-        }
+        if log.closed { Err(Error::new(ErrorKind::Closed)) } else { Ok(log) }
     }
 }
 
@@ -89,10 +80,7 @@ impl EventStore for MemoryStore {
 
     fn head(&self) -> Result<Head, Error> {
         let head = self.open_log()?.head();
-        Ok(Head {
-            acknowledged: head,
-            durable: head,
-        })
+        Ok(Head { acknowledged: head, durable: head })
     }
 
     fn wait(&self, after: Position, timeout: Duration) -> Result<Position, Error> {
@@ -177,11 +165,7 @@ impl Log {
 
     /// Where a commit stands already, if it repeats an earlier one.
     fn repeated(&self, commit: &Commit) -> Result<Option<Appended>, Error> {
-        let supplied = || {
-            commit
-                .events()
-                .filter_map(|(stream, event)| Some((stream, event.id()?)))
-        };
+        let supplied = || commit.events().filter_map(|(stream, event)| Some((stream, event.id()?)));
         let Some((stream, &index)) = supplied().find_map(|(s, id)| Some((s, self.ids.get(&id)?)))
         else {
             return Ok(None);
@@ -209,14 +193,8 @@ impl Log {
 
     /// Whether everything holds that the commit rests on.
     fn judge(&self, commit: &Commit) -> Result<(), Conflict> {
-        let writes = commit
-            .writes()
-            .iter()
-            .map(|write| (&write.stream, write.expected));
-        let guards = commit
-            .guards()
-            .iter()
-            .map(|guard| (&guard.stream, guard.expected));
+        let writes = commit.writes().iter().map(|write| (&write.stream, write.expected));
+        let guards = commit.guards().iter().map(|guard| (&guard.stream, guard.expected));
         for (stream, expected) in writes.chain(guards) {
             self.expect(stream, expected)?;
         }
@@ -231,11 +209,7 @@ impl Log {
         if expected.allows(actual) {
             return Ok(());
         }
-        Err(Conflict::Stream {
-            stream: stream.clone(),
-            expected,
-            actual,
-        })
+        Err(Conflict::Stream { stream: stream.clone(), expected, actual })
     }
 
     fn require_none(&self, filter: &Filter, after: Position) -> Result<(), Conflict> {
@@ -255,10 +229,7 @@ impl Log {
     }
 
     fn record(&mut self, commit: &Commit, now: DateTime<Utc>) -> Appended {
-        let recorded_at = self
-            .events
-            .last()
-            .map_or(now, |last| last.recorded_at().max(now));
+        let recorded_at = self.events.last().map_or(now, |last| last.recorded_at().max(now));
         let mut fresh = FreshEventIds::at(recorded_at);
         let first = self.events.len();
         self.commits.push(first);
@@ -278,10 +249,7 @@ impl Log {
     fn push(&mut self, event: RecordedEvent<'static>) {
         let index = self.events.len();
         self.ids.insert(event.event_id(), index);
-        let (stream, tags) = (
-            event.stream(),
-            event.tags().map(|tag| Term::Tag(tag.to_owned())),
-        );
+        let (stream, tags) = (event.stream(), event.tags().map(|tag| Term::Tag(tag.to_owned())));
         let terms = tags
             .chain([
                 Term::Stream(stream.to_string()),
@@ -301,11 +269,7 @@ impl Log {
             ends += events_of_write;
             &events[ends - 1]
         };
-        let last_versions = commit
-            .writes()
-            .iter()
-            .map(|write| write.events.len())
-            .map(last_of);
+        let last_versions = commit.writes().iter().map(|write| write.events.len()).map(last_of);
         Appended {
             first: events[0].position(),
             last: events[events.len() - 1].position(),
@@ -322,9 +286,7 @@ impl Log {
     fn page(&self, query: &Query) -> (Batch, Option<Query>) {
         let candidates = self.candidates(query);
         let mut batch = Batch::new();
-        let limit = query
-            .limited_to()
-            .map_or(u64::MAX, std::num::NonZeroU64::get);
+        let limit = query.limited_to().map_or(u64::MAX, std::num::NonZeroU64::get);
         for index in &candidates {
             let event = &self.events[*index];
             if query.matches(event) {
@@ -375,10 +337,7 @@ impl Log {
     /// The indices that the query's ranges of positions and times leave.
     fn window(&self, query: &Query) -> Range<usize> {
         let index = |position: Position| usize::try_from(position.get()).unwrap_or(usize::MAX);
-        let until = |time| {
-            self.events
-                .partition_point(|event| event.recorded_at() <= time)
-        };
+        let until = |time| self.events.partition_point(|event| event.recorded_at() <= time);
         let ((after, up_to), (after_time, up_to_time)) = (query.positions(), query.times());
         let start = index(after).max(after_time.map_or(0, until));
         let end = index(up_to.unwrap_or(self.head())).min(up_to_time.map_or(usize::MAX, until));
@@ -392,27 +351,14 @@ impl Log {
         let streams =
             streams.map(|named| named.iter().map(|s| Term::Stream(s.to_string())).collect());
         let categories = clause.named_categories();
-        let categories = categories.map(|named| {
-            named
-                .iter()
-                .map(|c| Term::Category(c.to_string()))
-                .collect()
-        });
+        let categories =
+            categories.map(|named| named.iter().map(|c| Term::Category(c.to_string())).collect());
         let types = clause.named_types();
         let types = types.map(|named| named.iter().map(|t| Term::Type(t.to_string())).collect());
-        let tags = clause
-            .named_tags()
-            .iter()
-            .map(|tag| vec![Term::Tag(tag.to_string())]);
-        let correlation = clause
-            .named_correlation()
-            .map(|id| vec![Term::Correlation(id)]);
-        let events = |terms: &Vec<Term>| {
-            terms
-                .iter()
-                .map(|term| self.postings(term).len())
-                .sum::<usize>()
-        };
+        let tags = clause.named_tags().iter().map(|tag| vec![Term::Tag(tag.to_string())]);
+        let correlation = clause.named_correlation().map(|id| vec![Term::Correlation(id)]);
+        let events =
+            |terms: &Vec<Term>| terms.iter().map(|term| self.postings(term).len()).sum::<usize>();
         [streams, categories, types, correlation]
             .into_iter()
             .flatten()

@@ -49,10 +49,7 @@ impl Query {
     /// All events that the filter matches, forwards.
     #[must_use]
     pub fn new(filter: impl Into<Filter>) -> Self {
-        Self {
-            filter: filter.into(),
-            ..Self::default()
-        }
+        Self { filter: filter.into(), ..Self::default() }
     }
 
     /// The events that this filter matches, in place of those that were meant before; ranges stay.
@@ -160,15 +157,9 @@ impl Query {
         event.position() > self.after
             && self.up_to.is_none_or(|last| event.position() <= last)
             && event.version() > self.after_version
-            && self
-                .up_to_version
-                .is_none_or(|last| event.version() <= last)
-            && self
-                .after_time
-                .is_none_or(|time| event.recorded_at() > time)
-            && self
-                .up_to_time
-                .is_none_or(|time| event.recorded_at() <= time)
+            && self.up_to_version.is_none_or(|last| event.version() <= last)
+            && self.after_time.is_none_or(|time| event.recorded_at() > time)
+            && self.up_to_time.is_none_or(|time| event.recorded_at() <= time)
             && self.filter.matches(event)
     }
 
@@ -179,24 +170,16 @@ impl Query {
     pub fn rest(&self, last: Position, handed_out: usize, head: Position) -> Option<Self> {
         let limit = match self.limit {
             None => None,
-            Some(limit) => Some(NonZeroU64::new(
-                limit.get().saturating_sub(handed_out as u64),
-            )?),
+            Some(limit) => Some(NonZeroU64::new(limit.get().saturating_sub(handed_out as u64))?),
         };
         let up_to = self.up_to.map_or(head, |up_to| up_to.min(head));
         let (after, up_to) = match self.direction {
             Direction::Forwards => (last.max(self.after), up_to),
-            Direction::Backwards => (
-                self.after,
-                up_to.min(Position::new(last.get().saturating_sub(1))),
-            ),
+            Direction::Backwards => {
+                (self.after, up_to.min(Position::new(last.get().saturating_sub(1))))
+            }
         };
-        let rest = Self {
-            after,
-            up_to: Some(up_to),
-            limit,
-            ..self.clone()
-        };
+        let rest = Self { after, up_to: Some(up_to), limit, ..self.clone() };
         (after < up_to).then_some(rest)
     }
 }

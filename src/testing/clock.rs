@@ -27,9 +27,7 @@ impl ManualClock {
     /// A clock that shows this time.
     #[must_use]
     pub fn at(time: DateTime<Utc>) -> Self {
-        Self {
-            now: Arc::new(Mutex::new(time)),
-        }
+        Self { now: Arc::new(Mutex::new(time)) }
     }
 
     /// Moves the clock by this much, also backwards; it stops at the ends of what can be told.

@@ -72,13 +72,7 @@ impl<'i, A: Aggregate> Scenario<'i, A> {
         let clock = ManualClock::at(DateTime::from_timestamp(946_684_800, 0).unwrap_or_default());
         let annals = Annals::builder().clock(clock.clone()).in_memory();
         let repository = succeed(annals.of_with::<A>(services));
-        Self {
-            annals,
-            clock,
-            repository,
-            id,
-            metadata: Metadata::new(),
-        }
+        Self { annals, clock, repository, id, metadata: Metadata::new() }
     }
 
     /// It is this time; what is given after it happens then too.
@@ -107,9 +101,7 @@ impl<'i, A: Aggregate> Scenario<'i, A> {
     #[track_caller]
     pub fn given_stored(self, event_type: &str, schema: u32, payload: &impl Serialize) -> Self {
         let event_type = succeed(EventType::new(event_type).map_err(Error::from));
-        let Some(schema) = SchemaVersion::new(schema) else {
-            panic!("schema versions start at 1")
-        };
+        let Some(schema) = SchemaVersion::new(schema) else { panic!("schema versions start at 1") };
         let event = succeed(NewEvent::new(event_type, payload));
         self.append(event.with_schema(schema));
         self
@@ -130,10 +122,7 @@ impl<'i, A: Aggregate> Scenario<'i, A> {
     pub fn when(self, command: A::Command) -> Then<'i, A> {
         let execution = self.repository.to(self.id).with(self.metadata.clone());
         let answer = execution.execute(command);
-        Then {
-            scenario: self,
-            answer,
-        }
+        Then { scenario: self, answer }
     }
 }
 
@@ -169,10 +158,9 @@ impl<'i, A: Aggregate> Then<'i, A> {
                 assert_eq!(refused, expected, "refused otherwise");
             }
             Err(error) => panic!("expected a refusal, but: {error}"),
-            Ok(outcome) => panic!(
-                "expected a refusal, but {} events happened",
-                outcome.events().len()
-            ),
+            Ok(outcome) => {
+                panic!("expected a refusal, but {} events happened", outcome.events().len())
+            }
         }
         self
     }
@@ -225,17 +213,13 @@ impl fmt::Display for Causes<'_> {
 
 impl<A: Aggregate> Debug for Scenario<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scenario")
-            .field("annals", &self.annals)
-            .finish_non_exhaustive()
+        f.debug_struct("Scenario").field("annals", &self.annals).finish_non_exhaustive()
     }
 }
 
 impl<A: Aggregate> Debug for Then<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let answer = self.answer.as_ref().map(Outcome::version);
-        f.debug_struct("Then")
-            .field("answer", &answer)
-            .finish_non_exhaustive()
+        f.debug_struct("Then").field("answer", &answer).finish_non_exhaustive()
     }
 }

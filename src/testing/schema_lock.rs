@@ -97,11 +97,7 @@ impl SchemaLockError {
 
 impl fmt::Display for SchemaLockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "recorded events are at risk: {}",
-            self.findings.join("; ")
-        )
+        write!(f, "recorded events are at risk: {}", self.findings.join("; "))
     }
 }
 
@@ -109,9 +105,7 @@ impl std::error::Error for SchemaLockError {}
 
 impl From<Error> for SchemaLockError {
     fn from(error: Error) -> Self {
-        Self {
-            findings: vec![format!("{error}{}", Causes(&error))],
-        }
+        Self { findings: vec![format!("{error}{}", Causes(&error))] }
     }
 }
 
@@ -127,30 +121,13 @@ impl SchemaLock {
             let payload = serde_json::from_slice(event.payload()).unwrap_or_default();
             sampled.extend(codec.variants(&[event.event_type().to_string()])?);
             let (event, version) = (event.event_type().to_string(), event.schema().get());
-            now.samples.push(Sample {
-                event,
-                version,
-                payload,
-            });
+            now.samples.push(Sample { event, version, payload });
         }
-        let missing = codec
-            .names()
-            .filter(|(name, _)| !sampled.contains(&name.variant));
-        let findings = missing
-            .map(|(name, _)| format!("there is no sample of {}", name.name))
-            .collect();
-        let known = now
-            .events
-            .keys()
-            .chain(now.upcasters.keys())
-            .cloned()
-            .collect();
-        Ok(Self {
-            now,
-            findings,
-            unreadable: unreadable::<A>,
-            known,
-        })
+        let missing = codec.names().filter(|(name, _)| !sampled.contains(&name.variant));
+        let findings =
+            missing.map(|(name, _)| format!("there is no sample of {}", name.name)).collect();
+        let known = now.events.keys().chain(now.upcasters.keys()).cloned().collect();
+        Ok(Self { now, findings, unreadable: unreadable::<A>, known })
     }
 
     /// Compares with the file. With `ANNALS_SCHEMA_LOCK=update` in the environment, [updates](Self::update) it.
@@ -180,13 +157,12 @@ impl SchemaLock {
             finish(self.damage(&locked))?;
             let kept = locked.samples.into_iter();
             lock.samples =
-                kept.chain(lock.samples.drain(..))
-                    .fold(Vec::new(), |mut samples, sample| {
-                        if !samples.contains(&sample) {
-                            samples.push(sample);
-                        }
-                        samples
-                    });
+                kept.chain(lock.samples.drain(..)).fold(Vec::new(), |mut samples, sample| {
+                    if !samples.contains(&sample) {
+                        samples.push(sample);
+                    }
+                    samples
+                });
         }
         finish(self.findings.clone())?;
         let json =
@@ -248,11 +224,7 @@ impl SchemaLock {
                 ));
             }
         }
-        for event in locked
-            .events
-            .keys()
-            .filter(|event| !self.now.events.contains_key(*event))
-        {
+        for event in locked.events.keys().filter(|event| !self.now.events.contains_key(*event)) {
             findings.push(format!("{event} is only read by an upcaster now"));
         }
         if self.now.upcasters != locked.upcasters && findings.is_empty() {
@@ -275,13 +247,7 @@ fn current<A: Aggregate>(codec: &EventCodec<A::Event>) -> Lock {
         Content::Value => "(one value)".to_owned(),
     };
     let event = |(name, version): (&Name, SchemaVersion)| {
-        (
-            name.name.to_owned(),
-            Shape {
-                version: version.get(),
-                content: content(&name.content),
-            },
-        )
+        (name.name.to_owned(), Shape { version: version.get(), content: content(&name.content) })
     };
     let chain = |(event_type, length): (&str, usize)| (event_type.to_owned(), length);
     Lock {
@@ -320,24 +286,16 @@ fn unreadable<A: Aggregate>(sample: &Sample) -> Option<String> {
 fn read(path: &Path) -> Result<Option<Lock>, SchemaLockError> {
     let describe = |error: &dyn fmt::Display| because(format!("{}: {error}", path.display()));
     match std::fs::read(path) {
-        Ok(json) => serde_json::from_slice(&json)
-            .map(Some)
-            .map_err(|error| describe(&error)),
+        Ok(json) => serde_json::from_slice(&json).map(Some).map_err(|error| describe(&error)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(describe(&error)),
     }
 }
 
 fn because(finding: String) -> SchemaLockError {
-    SchemaLockError {
-        findings: vec![finding],
-    }
+    SchemaLockError { findings: vec![finding] }
 }
 
 fn finish(findings: Vec<String>) -> Result<(), SchemaLockError> {
-    if findings.is_empty() {
-        Ok(())
-    } else {
-        Err(SchemaLockError { findings })
-    }
+    if findings.is_empty() { Ok(()) } else { Err(SchemaLockError { findings }) }
 }

@@ -32,14 +32,8 @@ impl Aggregate for Meter {
     }
     fn handle(&self, count: u32, _: &Context<'_, Self>) -> Result<Vec<Metered>, Self::Error> {
         let event = |n: u32| match n % 2 {
-            0 => Metered::Read {
-                value: u64::from(n) << 40,
-                at: -i64::from(n),
-                ok: true,
-            },
-            _ => Metered::Noted {
-                text: format!("note {n}"),
-            },
+            0 => Metered::Read { value: u64::from(n) << 40, at: -i64::from(n), ok: true },
+            _ => Metered::Noted { text: format!("note {n}") },
         };
         Ok((0..count).map(event).collect())
     }
@@ -57,10 +51,7 @@ fn check(read: impl Fn(&Annals)) {
     // 5,000 of the 10,000 further events hold a string. Beside them, each batch of a thousand takes some forty to
     // grow its buffers.
     let beside = many - few - 5_000;
-    assert!(
-        beside < 500,
-        "{beside} allocations for 10,000 further events, beside their own"
-    );
+    assert!(beside < 500, "{beside} allocations for 10,000 further events, beside their own");
 }
 
 #[test]

@@ -16,23 +16,16 @@ fn a_transfer_happens_wholly_or_not_at_all() {
     let transfer = |cents| {
         annals.atomically(|unit| {
             unit.execute(&accounts, "bob", Command::Deposit(cents))?;
-            let left = unit
-                .execute(&accounts, "alice", Command::Withdraw(cents))?
-                .cents;
+            let left = unit.execute(&accounts, "alice", Command::Withdraw(cents))?.cents;
             Ok(left)
         })
     };
     let done = transfer(60).unwrap();
     assert_eq!(done.value, 40);
     let appended = done.appended.unwrap();
-    assert_eq!(
-        (appended.first, appended.last),
-        (Position::new(2), Position::new(3))
-    );
+    assert_eq!((appended.first, appended.last), (Position::new(2), Position::new(3)));
     let refused = transfer(60).unwrap_err();
-    let ExecuteError::Refused(refusal) = refused else {
-        panic!("{refused:?}")
-    };
+    let ExecuteError::Refused(refusal) = refused else { panic!("{refused:?}") };
     assert_eq!(refusal.reason::<Refused>(), Some(&Refused::Short(40)));
     assert_eq!(accounts.load("bob").unwrap().state().cents, 60);
 }
@@ -54,10 +47,7 @@ fn a_second_command_sees_what_the_first_decided() {
         })
         .unwrap();
     let loaded = accounts.load("alice").unwrap();
-    assert_eq!(
-        (loaded.version(), loaded.state().cents),
-        (Version::new(3), 7)
-    );
+    assert_eq!((loaded.version(), loaded.state().cents), (Version::new(3), 7));
 }
 
 #[test]
@@ -109,27 +99,19 @@ fn many_transfers_at_once_keep_the_sum() {
             let (annals, accounts) = (annals.clone(), accounts.clone());
             scope.spawn(move || {
                 for round in 0..50 {
-                    let (from, to) = (
-                        ids[(thread + round) % 4],
-                        ids[(thread + round + 1 + round % 3) % 4],
-                    );
+                    let (from, to) =
+                        (ids[(thread + round) % 4], ids[(thread + round + 1 + round % 3) % 4]);
                     let moved = annals.atomically(|unit| {
                         unit.execute(&accounts, from, Command::Withdraw(3))?;
                         unit.execute(&accounts, to, Command::Deposit(3))?;
                         Ok(())
                     });
-                    assert!(
-                        matches!(moved, Ok(_) | Err(ExecuteError::Refused(_))),
-                        "{moved:?}"
-                    );
+                    assert!(matches!(moved, Ok(_) | Err(ExecuteError::Refused(_))), "{moved:?}");
                 }
             });
         }
     });
-    let sum: u64 = ids
-        .iter()
-        .map(|id| accounts.load(id).unwrap().state().cents)
-        .sum();
+    let sum: u64 = ids.iter().map(|id| accounts.load(id).unwrap().state().cents).sum();
     assert_eq!(sum, 4_000);
 }
 
@@ -150,18 +132,11 @@ fn a_condition_that_does_not_hold_is_a_conflict_at_once() {
     };
     assert!(open("first").0.unwrap());
     let (answer, runs) = open("second");
-    let Err(ExecuteError::Conflict(Conflict::Event {
-        stream,
-        event_type,
-        position,
-    })) = answer
+    let Err(ExecuteError::Conflict(Conflict::Event { stream, event_type, position })) = answer
     else {
         panic!("{answer:?}");
     };
-    assert_eq!(
-        (stream.id(), event_type.as_str(), position),
-        ("first", "Opened", Position::new(1))
-    );
+    assert_eq!((stream.id(), event_type.as_str(), position), ("first", "Opened", Position::new(1)));
     assert_eq!(runs, 2, "the same conflict twice is an answer, not a race");
     assert!(!accounts.exists("second").unwrap());
 }
@@ -210,17 +185,9 @@ fn a_unit_shares_its_metadata_and_may_end_with_an_error_of_its_own() {
             Ok(())
         })
         .unwrap();
-    let recorded: Vec<_> = accounts
-        .events()
-        .read()
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
+    let recorded: Vec<_> = accounts.events().read().unwrap().map(Result::unwrap).collect();
     assert_eq!(recorded[0].correlation(), recorded[1].correlation());
-    assert_eq!(
-        (recorded[0].actor(), recorded[1].actor()),
-        (None, Some("ann"))
-    );
+    assert_eq!((recorded[0].actor(), recorded[1].actor()), (None, Some("ann")));
 }
 
 #[test]

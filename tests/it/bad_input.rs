@@ -31,18 +31,10 @@ fn ids_that_are_no_names_are_refused() {
             ErrorKind::InvalidName,
             "{id:?}"
         );
-        assert_eq!(
-            *accounts.load(id).unwrap_err().kind(),
-            ErrorKind::InvalidName
-        );
-        assert_eq!(
-            *accounts.history(id).unwrap_err().kind(),
-            ErrorKind::InvalidName
-        );
+        assert_eq!(*accounts.load(id).unwrap_err().kind(), ErrorKind::InvalidName);
+        assert_eq!(*accounts.history(id).unwrap_err().kind(), ErrorKind::InvalidName);
     }
-    accounts
-        .execute("a/b c\\../é", Command::Deposit(1))
-        .unwrap();
+    accounts.execute("a/b c\\../é", Command::Deposit(1)).unwrap();
     assert_eq!(accounts.ids().next().unwrap().unwrap(), "a/b c\\../é");
     assert_eq!(annals.read(Query::default()).count(), 1);
 }
@@ -113,23 +105,10 @@ fn a_category_is_checked_by_of() {
     aggregate!(Empty, "", str, Plain);
     aggregate!(Reserved, "$account", str, Plain);
     let annals = Annals::in_memory();
-    assert_eq!(
-        *annals.of::<Slash>().unwrap_err().kind(),
-        ErrorKind::InvalidName
-    );
-    assert_eq!(
-        *annals.of::<Empty>().unwrap_err().kind(),
-        ErrorKind::InvalidName
-    );
-    assert_eq!(
-        *annals.of::<Reserved>().unwrap_err().kind(),
-        ErrorKind::InvalidName
-    );
-    let error = annals
-        .view::<u32>("v")
-        .on::<Slash>(|_, _| ())
-        .run()
-        .unwrap_err();
+    assert_eq!(*annals.of::<Slash>().unwrap_err().kind(), ErrorKind::InvalidName);
+    assert_eq!(*annals.of::<Empty>().unwrap_err().kind(), ErrorKind::InvalidName);
+    assert_eq!(*annals.of::<Reserved>().unwrap_err().kind(), ErrorKind::InvalidName);
+    let error = annals.view::<u32>("v").on::<Slash>(|_, _| ()).run().unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::InvalidName);
 }
 
@@ -143,10 +122,7 @@ fn an_event_type_that_is_no_enum_is_refused_by_of() {
     let error = Annals::in_memory().of::<Flat>().unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::EventShape);
     let message = error.to_string();
-    assert!(
-        message.contains("NoEnum") && message.contains("write a plain `enum`"),
-        "{message}"
-    );
+    assert!(message.contains("NoEnum") && message.contains("write a plain `enum`"), "{message}");
 }
 
 #[test]
@@ -161,14 +137,8 @@ fn a_variant_that_would_not_be_read_is_not_written() {
     aggregate!(Losing, "losing", str, OneWay);
     let error = refused::<Losing>("x", || OneWay::Lost);
     assert_eq!(*error.kind(), ErrorKind::Encode);
-    assert!(
-        error.to_string().contains("\"Written\", which is not read"),
-        "{error}"
-    );
-    assert_eq!(
-        *refused::<Losing>("x", || OneWay::AlsoLost).kind(),
-        ErrorKind::Encode
-    );
+    assert!(error.to_string().contains("\"Written\", which is not read"), "{error}");
+    assert_eq!(*refused::<Losing>("x", || OneWay::AlsoLost).kind(), ErrorKind::Encode);
 }
 
 #[test]
@@ -180,9 +150,7 @@ fn a_value_that_json_does_not_hold_is_not_written() {
     assert_eq!(error.event_type().unwrap().as_str(), "Number");
     assert_eq!(error.stream().unwrap().to_string(), "numbers/x");
     let numbers = Annals::in_memory().of::<Numbers>().unwrap();
-    numbers
-        .execute("x", || Plain::Number { value: 0.1 + 0.2 })
-        .unwrap();
+    numbers.execute("x", || Plain::Number { value: 0.1 + 0.2 }).unwrap();
 }
 
 #[test]
@@ -206,35 +174,20 @@ fn an_id_that_does_not_come_back_is_refused() {
     aggregate!(Loud, "loud", Shouting, Plain);
     let error = refused::<Loud>(&Shouting("q".into()), || Plain::Text("hi".into()));
     assert_eq!(*error.kind(), ErrorKind::AggregateId);
-    assert!(
-        error.to_string().contains("it comes back as \"K\""),
-        "{error}"
-    );
+    assert!(error.to_string().contains("it comes back as \"K\""), "{error}");
     let error = refused::<Loud>(&Shouting("bad".into()), || Plain::Text("hi".into()));
     assert_eq!(*error.kind(), ErrorKind::AggregateId);
-    assert!(
-        std::error::Error::source(&error)
-            .unwrap()
-            .to_string()
-            .contains("it is bad")
-    );
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("it is bad"));
 
     let annals = Annals::in_memory();
     let loud = annals.of::<Loud>().unwrap();
-    loud.execute(&Shouting("a".into()), || Plain::Text("hi".into()))
-        .unwrap();
+    loud.execute(&Shouting("a".into()), || Plain::Text("hi".into())).unwrap();
     assert_eq!(loud.ids().next().unwrap().unwrap().0, "A");
     let stream = StreamId::new(&Category::new("loud").unwrap(), "BAD").unwrap();
     let event = NewEvent::new(EventType::new("Text").unwrap(), "hi").unwrap();
-    annals
-        .store()
-        .append(Commit::new().write(stream, Expected::Any, [event]))
-        .unwrap();
+    annals.store().append(Commit::new().write(stream, Expected::Any, [event])).unwrap();
     let error = loud.events().read().unwrap().nth(1).unwrap().unwrap_err();
-    assert_eq!(
-        (error.kind(), error.position().unwrap().get()),
-        (&ErrorKind::AggregateId, 2)
-    );
+    assert_eq!((error.kind(), error.position().unwrap().get()), (&ErrorKind::AggregateId, 2));
 }
 
 #[test]
@@ -246,40 +199,22 @@ fn tags_that_are_no_names_are_refused() {
     let error = refused::<Tagging>("x", || Plain::Text("$once:k".into()));
     assert_eq!(*error.kind(), ErrorKind::InvalidName);
     let error = refused::<Tagging>("x", || Plain::Number { value: 1.0 });
-    assert_eq!(
-        *error.kind(),
-        ErrorKind::TooLarge {
-            limit: 64,
-            actual: 65
-        }
-    );
+    assert_eq!(*error.kind(), ErrorKind::TooLarge { limit: 64, actual: 65 });
 }
 
 #[test]
 fn what_is_too_large_is_refused() {
     aggregate!(Texts, "texts", str, Plain);
     let error = refused::<Texts>("x", || Plain::Text("x".repeat(1 << 20)));
-    assert_eq!(
-        *error.kind(),
-        ErrorKind::TooLarge {
-            limit: 1 << 20,
-            actual: (1 << 20) + 2
-        }
-    );
+    assert_eq!(*error.kind(), ErrorKind::TooLarge { limit: 1 << 20, actual: (1 << 20) + 2 });
     assert_eq!(
         error.to_string(),
         "too large: 1048578 where at most 1048576 is allowed: bytes of payload, event Text v1, stream texts/x"
     );
     let mut limits = Limits::default();
     limits.payload_bytes_max = 2 << 20;
-    let texts = Annals::builder()
-        .limits(limits)
-        .in_memory()
-        .of::<Texts>()
-        .unwrap();
-    texts
-        .execute("x", || Plain::Text("x".repeat(1 << 20)))
-        .unwrap();
+    let texts = Annals::builder().limits(limits).in_memory().of::<Texts>().unwrap();
+    texts.execute("x", || Plain::Text("x".repeat(1 << 20))).unwrap();
 }
 
 #[test]
@@ -300,17 +235,11 @@ fn an_event_of_an_unknown_type_or_shape_is_named() {
     assert_eq!(error.stream().unwrap().to_string(), "account/b");
     assert_eq!(error.position().unwrap().get(), 2);
     assert_eq!(
-        (
-            error.event_type().unwrap().as_str(),
-            error.schema_version().unwrap().get()
-        ),
+        (error.event_type().unwrap().as_str(), error.schema_version().unwrap().get()),
         ("Deposited", 1)
     );
     assert!(
-        std::error::Error::source(&error)
-            .unwrap()
-            .to_string()
-            .contains("invalid type: string")
+        std::error::Error::source(&error).unwrap().to_string().contains("invalid type: string")
     );
     let error = append("c", "Deposited", 2, serde_json::json!({ "cents": 1 }));
     assert!(matches!(error.kind(), ErrorKind::NewerSchema { known } if known.get() == 1));
@@ -369,10 +298,7 @@ fn two_aggregate_types_of_one_name_do_not_share_a_unit() {
     aggregate!(First, "same", str, Plain);
     aggregate!(Second, "same", str, Plain);
     let annals = Annals::in_memory();
-    let (first, second) = (
-        annals.of::<First>().unwrap(),
-        annals.of::<Second>().unwrap(),
-    );
+    let (first, second) = (annals.of::<First>().unwrap(), annals.of::<Second>().unwrap());
     let answer = annals.atomically(|unit| {
         unit.execute(&first, "x", || Plain::Text("a".into()))?;
         unit.execute(&second, "x", || Plain::Text("b".into()))?;

@@ -60,9 +60,7 @@ impl Aggregate for Account {
             .try_step("Deposited", 1, |old: DepositedV1| match old.amount {
                 amount if amount < 0.0 => Err(format!("{amount} is no deposit")),
                 #[expect(clippy::cast_possible_truncation, reason = "amounts are small")]
-                amount => Ok(DepositedV2 {
-                    cents: (amount * 100.0).round() as i128,
-                }),
+                amount => Ok(DepositedV2 { cents: (amount * 100.0).round() as i128 }),
             })
             .step("Deposited", 2, |old: DepositedV2| DepositedV3 {
                 cents: old.cents,
@@ -70,17 +68,9 @@ impl Aggregate for Account {
             })
             .rename("MoneyIn", ("Deposited", 2))
             .rename("CashIn", "MoneyIn")
-            .split(
-                "Moved",
-                1,
-                [("Withdrawn", 1), ("Deposited", 2)],
-                |old: DepositedV2| {
-                    vec![
-                        Upcasted::new("Withdrawn", &old),
-                        Upcasted::new("Deposited", &old),
-                    ]
-                },
-            )
+            .split("Moved", 1, [("Withdrawn", 1), ("Deposited", 2)], |old: DepositedV2| {
+                vec![Upcasted::new("Withdrawn", &old), Upcasted::new("Deposited", &old)]
+            })
             .discard("Noticed", 1)
     }
 }
@@ -88,55 +78,22 @@ impl Aggregate for Account {
 /// A store as older programs have left it, and the events it means today.
 fn old_store() -> (Annals, Vec<Event>) {
     let annals = Annals::in_memory();
-    let deposited = |cents, by: &str| Event::Deposited {
-        cents,
-        by: by.into(),
-    };
+    let deposited = |cents, by: &str| Event::Deposited { cents, by: by.into() };
     let wide = i128::from(u64::MAX) * 1_000;
     let stored: [(&str, u32, Value, Vec<Event>); 9] = [
-        (
-            "Deposited",
-            1,
-            json!({ "amount": 1.5 }),
-            vec![deposited(150, "unknown")],
-        ),
+        ("Deposited", 1, json!({ "amount": 1.5 }), vec![deposited(150, "unknown")]),
         ("Noticed", 1, json!(["what", "ever"]), vec![]),
-        (
-            "Deposited",
-            2,
-            json!({ "cents": 7 }),
-            vec![deposited(7, "unknown")],
-        ),
-        (
-            "MoneyIn",
-            1,
-            json!({ "cents": 8 }),
-            vec![deposited(8, "unknown")],
-        ),
-        (
-            "CashIn",
-            1,
-            json!({ "cents": 9 }),
-            vec![deposited(9, "unknown")],
-        ),
+        ("Deposited", 2, json!({ "cents": 7 }), vec![deposited(7, "unknown")]),
+        ("MoneyIn", 1, json!({ "cents": 8 }), vec![deposited(8, "unknown")]),
+        ("CashIn", 1, json!({ "cents": 9 }), vec![deposited(9, "unknown")]),
         (
             "Moved",
             1,
             json!({ "cents": 10 }),
             vec![Event::Withdrawn { cents: 10 }, deposited(10, "unknown")],
         ),
-        (
-            "Taken",
-            1,
-            json!({ "cents": 11 }),
-            vec![Event::Withdrawn { cents: 11 }],
-        ),
-        (
-            "Deposited",
-            3,
-            json!({ "cents": 12, "by": "ann" }),
-            vec![deposited(12, "ann")],
-        ),
+        ("Taken", 1, json!({ "cents": 11 }), vec![Event::Withdrawn { cents: 11 }]),
+        ("Deposited", 3, json!({ "cents": 12, "by": "ann" }), vec![deposited(12, "ann")]),
         ("Closed", 1, json!(null), vec![Event::Closed]),
     ];
     let stream = annals.of::<Account>().unwrap().stream("old").unwrap();
@@ -145,13 +102,7 @@ fn old_store() -> (Annals, Vec<Event>) {
         append(&annals, stream.as_str(), name, schema, payload.to_string());
         events.extend(meaning);
     }
-    append(
-        &annals,
-        stream.as_str(),
-        "Deposited",
-        2,
-        format!("{{\"cents\":{wide}}}"),
-    );
+    append(&annals, stream.as_str(), "Deposited", 2, format!("{{\"cents\":{wide}}}"));
     events.push(deposited(wide, "unknown"));
     (annals, events)
 }
@@ -168,15 +119,8 @@ fn every_typed_read_sees_events_as_they_are_today() {
     let (annals, expected) = old_store();
     let accounts = annals.of::<Account>().unwrap();
     let loaded = accounts.load("old").unwrap();
-    assert_eq!(
-        (&loaded.state().events, loaded.version()),
-        (&expected, Version::new(10))
-    );
-    let events = accounts
-        .events()
-        .read()
-        .unwrap()
-        .map(|e| e.unwrap().into_event());
+    assert_eq!((&loaded.state().events, loaded.version()), (&expected, Version::new(10)));
+    let events = accounts.events().read().unwrap().map(|e| e.unwrap().into_event());
     assert_eq!(events.collect::<Vec<_>>(), expected);
     let view = annals
         .view::<Vec<Event>>("v")
@@ -184,22 +128,8 @@ fn every_typed_read_sees_events_as_they_are_today() {
         .run()
         .unwrap();
     assert_eq!(*view, expected);
-    assert_eq!(
-        accounts
-            .load_at("old", Version::new(2))
-            .unwrap()
-            .state()
-            .events,
-        expected[..1]
-    );
-    assert_eq!(
-        accounts
-            .load_at("old", Position::new(6))
-            .unwrap()
-            .state()
-            .events,
-        expected[..6]
-    );
+    assert_eq!(accounts.load_at("old", Version::new(2)).unwrap().state().events, expected[..1]);
+    assert_eq!(accounts.load_at("old", Position::new(6)).unwrap().state().events, expected[..6]);
 }
 
 #[test]
@@ -216,26 +146,10 @@ fn a_split_shares_its_place_and_a_discarded_event_keeps_its_own() {
     let (six, seven) = ((6, 0), (6, 1));
     assert_eq!(
         places,
-        [
-            (1, 0),
-            (3, 0),
-            (4, 0),
-            (5, 0),
-            six,
-            seven,
-            (7, 0),
-            (8, 0),
-            (9, 0),
-            (10, 0)
-        ]
+        [(1, 0), (3, 0), (4, 0), (5, 0), six, seven, (7, 0), (8, 0), (9, 0), (10, 0)]
     );
-    let backwards: Vec<_> = accounts
-        .events()
-        .backwards()
-        .read()
-        .unwrap()
-        .map(|e| e.unwrap().into_event())
-        .collect();
+    let backwards: Vec<_> =
+        accounts.events().backwards().read().unwrap().map(|e| e.unwrap().into_event()).collect();
     let (_, mut expected) = old_store();
     expected.reverse();
     assert_eq!(backwards, expected);
@@ -247,21 +161,11 @@ fn a_split_shares_its_place_and_a_discarded_event_keeps_its_own() {
 fn new_events_are_stamped_with_the_end_of_their_chain() {
     let (annals, _) = old_store();
     let accounts = annals.of::<Account>().unwrap();
-    let deposited = Event::Deposited {
-        cents: 1,
-        by: "bob".into(),
-    };
-    accounts
-        .execute("new", vec![deposited, Event::Closed])
-        .unwrap();
-    let raw: Vec<_> = annals
-        .read(Query::new(accounts.stream("new").unwrap()))
-        .map(Result::unwrap)
-        .collect();
-    assert_eq!(
-        (raw[0].event_type(), raw[0].schema().get()),
-        ("Deposited", 3)
-    );
+    let deposited = Event::Deposited { cents: 1, by: "bob".into() };
+    accounts.execute("new", vec![deposited, Event::Closed]).unwrap();
+    let raw: Vec<_> =
+        annals.read(Query::new(accounts.stream("new").unwrap())).map(Result::unwrap).collect();
+    assert_eq!((raw[0].event_type(), raw[0].schema().get()), ("Deposited", 3));
     assert_eq!((raw[1].event_type(), raw[1].schema().get()), ("Closed", 1));
 }
 
@@ -276,15 +180,10 @@ fn a_filtered_typed_read_is_the_typed_read_filtered() {
     };
     let names = ["Deposited", "Withdrawn", "Closed"];
     for mask in 0..8_u32 {
-        let wanted: Vec<&str> = (0..3)
-            .filter(|bit| mask & (1 << bit) != 0)
-            .map(|bit| names[bit])
-            .collect();
-        let mut expected: Vec<Event> = all
-            .iter()
-            .filter(|e| wanted.contains(&name(e)))
-            .cloned()
-            .collect();
+        let wanted: Vec<&str> =
+            (0..3).filter(|bit| mask & (1 << bit) != 0).map(|bit| names[bit]).collect();
+        let mut expected: Vec<Event> =
+            all.iter().filter(|e| wanted.contains(&name(e))).cloned().collect();
         let read = |history: annals::repository::History<'_, Account>| -> Vec<Event> {
             history
                 .of_types(wanted.clone())
@@ -294,19 +193,11 @@ fn a_filtered_typed_read_is_the_typed_read_filtered() {
                 .collect()
         };
         assert_eq!(read(accounts.events()), expected);
-        assert_eq!(
-            read(accounts.events().limit(3)),
-            expected[..expected.len().min(3)]
-        );
+        assert_eq!(read(accounts.events().limit(3)), expected[..expected.len().min(3)]);
         expected.reverse();
         assert_eq!(read(accounts.history("old").unwrap().backwards()), expected);
     }
-    let by_alias = accounts
-        .events()
-        .of_types(["Taken"])
-        .read()
-        .unwrap()
-        .count();
+    let by_alias = accounts.events().of_types(["Taken"]).read().unwrap().count();
     assert_eq!(by_alias, 2, "an alias names its variant");
 }
 
@@ -315,12 +206,8 @@ fn a_typed_filter_names_every_stored_type_that_can_yield_the_wanted() {
     let (annals, _) = old_store();
     let accounts = annals.of::<Account>().unwrap();
     let filter = accounts.events().of_types(["Withdrawn"]).filter().unwrap();
-    let names: Vec<_> = filter.clauses()[0]
-        .named_types()
-        .unwrap()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let names: Vec<_> =
+        filter.clauses()[0].named_types().unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(names, ["Taken", "Withdrawn", "Moved"]);
 }
 
@@ -330,43 +217,20 @@ fn what_upcasting_finds_wrong_is_named() {
     let accounts = annals.of::<Account>().unwrap();
     let failing = |name: &str, schema: u32, payload: Value| {
         let id = format!("{name} {schema}");
-        append(
-            &annals,
-            &format!("account/{id}"),
-            name,
-            schema,
-            payload.to_string(),
-        );
+        append(&annals, &format!("account/{id}"), name, schema, payload.to_string());
         accounts.load(&id).unwrap_err()
     };
     let error = failing("Deposited", 1, json!({ "amount": -1.0 }));
     assert_eq!(*error.kind(), ErrorKind::Upcast);
-    assert_eq!(
-        std::error::Error::source(&error).unwrap().to_string(),
-        "-1 is no deposit"
-    );
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "-1 is no deposit");
     assert_eq!(error.event_type().unwrap().as_str(), "Deposited");
     assert_eq!(error.position(), Some(Position::new(1)));
-    assert_eq!(
-        *failing("MoneyIn", 1, json!({ "sense": 0 })).kind(),
-        ErrorKind::Upcast
-    );
-    let newer = ErrorKind::NewerSchema {
-        known: SchemaVersion::new(3).unwrap(),
-    };
+    assert_eq!(*failing("MoneyIn", 1, json!({ "sense": 0 })).kind(), ErrorKind::Upcast);
+    let newer = ErrorKind::NewerSchema { known: SchemaVersion::new(3).unwrap() };
     assert_eq!(*failing("Deposited", 4, json!({})).kind(), newer);
-    assert_eq!(
-        *failing("Deposited", 3, json!({ "cents": 1 })).kind(),
-        ErrorKind::Decode
-    );
-    assert_eq!(
-        *failing("Unheard", 1, json!({})).kind(),
-        ErrorKind::UnknownEvent
-    );
-    assert_eq!(
-        *failing("Noticed", 2, json!({})).kind(),
-        ErrorKind::UnknownEvent
-    );
+    assert_eq!(*failing("Deposited", 3, json!({ "cents": 1 })).kind(), ErrorKind::Decode);
+    assert_eq!(*failing("Unheard", 1, json!({})).kind(), ErrorKind::UnknownEvent);
+    assert_eq!(*failing("Noticed", 2, json!({})).kind(), ErrorKind::UnknownEvent);
 }
 
 #[test]
@@ -390,12 +254,7 @@ fn unsound_upcasters_are_refused_by_of() {
     }
     let error = Annals::in_memory().of::<Gap>().unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Upcasters);
-    assert!(
-        error
-            .to_string()
-            .contains("Closed: no rule reads version 1"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("Closed: no rule reads version 1"), "{error}");
 }
 
 #[test]
@@ -405,22 +264,13 @@ fn scenarios_begin_with_old_shapes() {
         .when(vec![])
         .then([])
         .then_state(|account| {
-            assert_eq!(
-                account.events,
-                [Event::Deposited {
-                    cents: 200,
-                    by: "unknown".into()
-                }]
-            );
+            assert_eq!(account.events, [Event::Deposited { cents: 200, by: "unknown".into() }]);
         });
 }
 
 fn samples() -> Vec<Event> {
     vec![
-        Event::Deposited {
-            cents: 5,
-            by: "ann".into(),
-        },
+        Event::Deposited { cents: 5, by: "ann".into() },
         Event::Withdrawn { cents: 6 },
         Event::Closed,
     ]
@@ -445,21 +295,12 @@ fn recorded_shapes_stay_readable() {
 fn a_schema_lock_needs_its_file_and_a_sample_of_everything() {
     let path = lock_file("missing.json");
     let lock = SchemaLock::of::<Account>(samples()).unwrap();
-    assert!(
-        lock.check(&path)
-            .unwrap_err()
-            .to_string()
-            .contains("ANNALS_SCHEMA_LOCK=update")
-    );
+    assert!(lock.check(&path).unwrap_err().to_string().contains("ANNALS_SCHEMA_LOCK=update"));
     lock.update(&path).unwrap();
     lock.check(&path).unwrap();
     let partial = SchemaLock::of::<Account>(vec![Event::Closed]).unwrap();
     assert!(
-        partial
-            .check(&path)
-            .unwrap_err()
-            .to_string()
-            .contains("there is no sample of Deposited")
+        partial.check(&path).unwrap_err().to_string().contains("there is no sample of Deposited")
     );
     assert!(partial.update(&path).is_err());
 }
@@ -469,14 +310,8 @@ fn found_after<E>(upcasters: fn() -> Upcasters, samples: Vec<E>) -> (String, boo
 where
     E: Clone + Serialize + serde::de::DeserializeOwned + Send + Sync + Changed,
 {
-    let path = lock_file(&format!(
-        "{}.json",
-        std::any::type_name::<E>().replace("::", "-")
-    ));
-    SchemaLock::of::<Account>(self::samples())
-        .unwrap()
-        .update(&path)
-        .unwrap();
+    let path = lock_file(&format!("{}.json", std::any::type_name::<E>().replace("::", "-")));
+    SchemaLock::of::<Account>(self::samples()).unwrap().update(&path).unwrap();
     UPCASTERS.set(Some(upcasters));
     let lock = SchemaLock::of::<After<E>>(samples).unwrap();
     let found = lock.check(&path).unwrap_err().to_string();
@@ -511,9 +346,7 @@ impl<E: Clone + Serialize + serde::de::DeserializeOwned + Send + Sync + Changed>
         Ok(vec![])
     }
     fn upcasters() -> Upcasters {
-        UPCASTERS
-            .get()
-            .map_or_else(Upcasters::new, |upcasters| upcasters())
+        UPCASTERS.get().map_or_else(Upcasters::new, |upcasters| upcasters())
     }
 }
 
@@ -545,25 +378,15 @@ changed! {
 #[test]
 fn an_accidental_rename_cannot_be_locked_in() {
     let samples = vec![
-        Renamed::Deposited {
-            cents: 5,
-            by: "ann".into(),
-        },
+        Renamed::Deposited { cents: 5, by: "ann".into() },
         Renamed::Withdrew { cents: 6 },
         Renamed::Closed,
     ];
     let (found, updated) = found_after(
-        || {
-            Upcasters::new()
-                .step("Deposited", 1, |v: Value| v)
-                .step("Deposited", 2, |v: Value| v)
-        },
+        || Upcasters::new().step("Deposited", 1, |v: Value| v).step("Deposited", 2, |v: Value| v),
         samples,
     );
-    assert!(
-        found.contains("Withdrawn was recorded and is not read any more"),
-        "{found}"
-    );
+    assert!(found.contains("Withdrawn was recorded and is not read any more"), "{found}");
     assert!(found.contains("an upcaster of MoneyIn is gone"), "{found}");
     assert!(!updated);
 }
@@ -577,21 +400,14 @@ fn a_changed_field_type_is_found_by_the_samples() {
         Retyped::Taken { cents: 1 },
     ];
     let (found, updated) = found_after(Account::upcasters, samples);
-    assert!(
-        found.contains("the sample {\"by\":\"ann\",\"cents\":5} of Deposited v3"),
-        "{found}"
-    );
+    assert!(found.contains("the sample {\"by\":\"ann\",\"cents\":5} of Deposited v3"), "{found}");
     assert!(!updated);
 }
 
 #[test]
 fn a_harmless_change_is_shown_and_may_be_locked_in() {
     let samples = vec![
-        Grown::Deposited {
-            cents: 5,
-            by: "ann".into(),
-            note: "!".into(),
-        },
+        Grown::Deposited { cents: 5, by: "ann".into(), note: "!".into() },
         Grown::Withdrawn { cents: 6 },
         Grown::Closed,
     ];
@@ -602,17 +418,11 @@ fn a_harmless_change_is_shown_and_may_be_locked_in() {
     );
     assert!(updated);
     let samples = vec![
-        Respelled::Deposited {
-            cents: 5,
-            by: "ann".into(),
-        },
+        Respelled::Deposited { cents: 5, by: "ann".into() },
         Respelled::Withdrawn { cents: 6 },
         Respelled::Closed,
     ];
     let (found, updated) = found_after(Account::upcasters, samples);
-    assert!(
-        found.contains("Deposited v3 is now written {\"by\":\"ann\",\"c\":5}"),
-        "{found}"
-    );
+    assert!(found.contains("Deposited v3 is now written {\"by\":\"ann\",\"c\":5}"), "{found}");
     assert!(updated);
 }

@@ -31,8 +31,7 @@ impl SnapshotStore for Observed {
         if let (Some(snapshot), Some(spoil)) = (&mut found, *self.spoil.lock()) {
             spoil(snapshot);
         }
-        self.found
-            .fetch_add(usize::from(found.is_some()), Ordering::Relaxed);
+        self.found.fetch_add(usize::from(found.is_some()), Ordering::Relaxed);
         Ok(found)
     }
 
@@ -47,10 +46,7 @@ impl SnapshotStore for Observed {
 
 fn observed() -> (Observed, Annals) {
     let snapshots = Observed::default();
-    (
-        snapshots.clone(),
-        Annals::builder().snapshots(snapshots).in_memory(),
-    )
+    (snapshots.clone(), Annals::builder().snapshots(snapshots).in_memory())
 }
 
 #[test]
@@ -61,11 +57,7 @@ fn a_snapshot_is_taken_every_so_many_events() {
         accounts.execute("alice", Command::Deposit(cents)).unwrap();
     }
     accounts.clone().execute("alice", Command::Close).unwrap();
-    assert_eq!(
-        *snapshots.saved.lock(),
-        [3, 6, 10],
-        "a commit may pass the mark"
-    );
+    assert_eq!(*snapshots.saved.lock(), [3, 6, 10], "a commit may pass the mark");
     assert!(accounts.load("alice").unwrap().state().closed);
 }
 
@@ -108,15 +100,9 @@ fn time_travel_uses_snapshots_and_shows_the_same() {
     for version in (0..=300).map(Version::new) {
         let expected = without.load_at("alice", version).unwrap();
         let found = with.load_at("alice", version).unwrap();
-        assert_eq!(
-            (found.state(), found.version()),
-            (expected.state(), expected.version())
-        );
+        assert_eq!((found.state(), found.version()), (expected.state(), expected.version()));
         let found = with.load_at("alice", expected.position()).unwrap();
-        assert_eq!(
-            (found.state(), found.position()),
-            (expected.state(), expected.position())
-        );
+        assert_eq!((found.state(), found.position()), (expected.state(), expected.position()));
     }
     assert!(snapshots.found.load(Ordering::Relaxed) > 400);
 }
@@ -139,24 +125,12 @@ fn a_snapshot_that_does_not_fit_is_passed_over() {
     for (index, spoil) in spoils.into_iter().enumerate() {
         *snapshots.spoil.lock() = Some(spoil);
         let loaded = accounts.load("alice").unwrap();
-        assert_eq!(
-            (loaded.state().cents, loaded.version()),
-            (5, Version::new(5)),
-            "spoil {index}"
-        );
+        assert_eq!((loaded.state().cents, loaded.version()), (5, Version::new(5)), "spoil {index}");
     }
     *snapshots.spoil.lock() =
         Some(|s| s.state = br#"{"owner":"","cents":1000,"closed":false}"#.to_vec());
-    assert_eq!(
-        snapshots.saved.lock().last(),
-        Some(&5),
-        "refolding leaves a snapshot that fits"
-    );
-    assert_eq!(
-        accounts.load("alice").unwrap().state().cents,
-        1000,
-        "which is used"
-    );
+    assert_eq!(snapshots.saved.lock().last(), Some(&5), "refolding leaves a snapshot that fits");
+    assert_eq!(accounts.load("alice").unwrap().state().cents, 1000, "which is used");
 }
 
 #[test]
@@ -169,21 +143,11 @@ fn a_raised_revision_refolds() {
     *snapshots.spoil.lock() =
         Some(|s| s.state = br#"{"owner":"","cents":1000,"closed":false}"#.to_vec());
     assert_eq!(accounts.load("alice").unwrap().state().cents, 1000);
-    let raised = annals
-        .of::<Account>()
-        .unwrap()
-        .snapshot_every(2)
-        .snapshot_revision(1);
+    let raised = annals.of::<Account>().unwrap().snapshot_every(2).snapshot_revision(1);
     assert_eq!(raised.load("alice").unwrap().state().cents, 4);
-    let order_does_not_matter = annals
-        .of::<Account>()
-        .unwrap()
-        .snapshot_revision(1)
-        .snapshot_every(2);
-    assert_eq!(
-        order_does_not_matter.load("alice").unwrap().state().cents,
-        1000
-    );
+    let order_does_not_matter =
+        annals.of::<Account>().unwrap().snapshot_revision(1).snapshot_every(2);
+    assert_eq!(order_does_not_matter.load("alice").unwrap().state().cents, 1000);
 }
 
 #[test]
@@ -216,25 +180,13 @@ fn a_changed_state_refolds() {
     for _ in 0..4 {
         accounts.execute("alice", Command::Deposit(1)).unwrap();
     }
-    let later = annals
-        .of::<Later>()
-        .unwrap()
-        .snapshot_every(2)
-        .load("alice")
-        .unwrap();
-    assert_eq!(
-        later.state().deposits,
-        4,
-        "the old snapshot would have read as no deposits"
-    );
+    let later = annals.of::<Later>().unwrap().snapshot_every(2).load("alice").unwrap();
+    assert_eq!(later.state().deposits, 4, "the old snapshot would have read as no deposits");
 }
 
 #[test]
 fn a_place_for_snapshots_that_fails_costs_speed_only() {
-    let snapshots = Observed {
-        broken: true,
-        ..Observed::default()
-    };
+    let snapshots = Observed { broken: true, ..Observed::default() };
     let accounts = Annals::builder()
         .snapshots(snapshots)
         .in_memory()
@@ -250,17 +202,12 @@ fn a_place_for_snapshots_that_fails_costs_speed_only() {
 fn a_snapshot_of_another_log_is_noticed() {
     let snapshots = Observed::default();
     let store = Arc::new(MemoryStore::new());
-    let first = Annals::builder()
-        .snapshots(snapshots.clone())
-        .with_store(Arc::clone(&store));
+    let first = Annals::builder().snapshots(snapshots.clone()).with_store(Arc::clone(&store));
     let accounts = first.of::<Account>().unwrap().snapshot_every(2);
     for _ in 0..4 {
         accounts.execute("alice", Command::Deposit(1)).unwrap();
     }
-    assert_eq!(
-        store.version(&accounts.stream("alice").unwrap()).unwrap(),
-        Version::new(4)
-    );
+    assert_eq!(store.version(&accounts.stream("alice").unwrap()).unwrap(), Version::new(4));
     let other = Annals::builder()
         .snapshots(snapshots)
         .in_memory()
@@ -276,13 +223,8 @@ fn a_snapshot_of_another_log_is_noticed() {
 
 #[test]
 fn the_law_of_snapshots_can_be_tested() {
-    let history = [
-        Event::Opened {
-            owner: "Ann".into(),
-        },
-        Event::Deposited { cents: 1 },
-        Event::Closed,
-    ];
+    let history =
+        [Event::Opened { owner: "Ann".into() }, Event::Deposited { cents: 1 }, Event::Closed];
     assert_snapshot_equals_refold::<Account>(&history);
 
     #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]

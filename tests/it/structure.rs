@@ -24,10 +24,8 @@ fn modules() -> BTreeMap<Vec<String>, String> {
 
 fn module_path(root: &Path, file: &Path) -> Vec<String> {
     let inside: PathBuf = file.strip_prefix(root).unwrap().with_extension("");
-    let mut path: Vec<String> = inside
-        .iter()
-        .map(|part| part.to_str().unwrap().to_owned())
-        .collect();
+    let mut path: Vec<String> =
+        inside.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
     if matches!(path.last().map(String::as_str), Some("mod" | "lib")) {
         path.pop();
     }
@@ -47,9 +45,7 @@ fn code_of(file: &Path) -> String {
 fn declared(code: &str) -> Vec<String> {
     let declaration = |line: &str| {
         let rest = line.trim().strip_suffix(';')?;
-        let name = rest
-            .strip_prefix("pub mod ")
-            .or(rest.strip_prefix("mod "))?;
+        let name = rest.strip_prefix("pub mod ").or(rest.strip_prefix("mod "))?;
         Some(name.to_owned())
     };
     code.lines().filter_map(declaration).collect()
@@ -58,10 +54,7 @@ fn declared(code: &str) -> Vec<String> {
 /// Every path that the code takes from the crate's root or a parent, as a full module path.
 fn mentioned(module: &[String], code: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
-    for (start, _) in code
-        .match_indices("crate::")
-        .chain(code.match_indices("super::"))
-    {
+    for (start, _) in code.match_indices("crate::").chain(code.match_indices("super::")) {
         let follows_a_name = code[..start]
             .chars()
             .next_back()
@@ -69,18 +62,11 @@ fn mentioned(module: &[String], code: &str) -> Vec<Vec<String>> {
         if follows_a_name {
             continue;
         }
-        let end = code[start..]
-            .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'))
-            .unwrap();
-        let mut path: Vec<String> = if code[start..].starts_with("crate") {
-            vec![]
-        } else {
-            module.to_vec()
-        };
-        for part in code[start..start + end]
-            .split("::")
-            .filter(|part| !part.is_empty())
-        {
+        let end =
+            code[start..].find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap();
+        let mut path: Vec<String> =
+            if code[start..].starts_with("crate") { vec![] } else { module.to_vec() };
+        for part in code[start..start + end].split("::").filter(|part| !part.is_empty()) {
             match part {
                 "crate" => {}
                 "super" => drop(path.pop()),
@@ -95,10 +81,8 @@ fn mentioned(module: &[String], code: &str) -> Vec<Vec<String>> {
 #[test]
 fn a_module_uses_only_what_is_declared_before_it() {
     let modules = modules();
-    let order: BTreeMap<Vec<String>, Vec<String>> = modules
-        .iter()
-        .map(|(path, code)| (path.clone(), declared(code)))
-        .collect();
+    let order: BTreeMap<Vec<String>, Vec<String>> =
+        modules.iter().map(|(path, code)| (path.clone(), declared(code))).collect();
     let mut faults = Vec::new();
     let mut checked = 0;
     for (module, code) in &modules {
@@ -116,34 +100,25 @@ fn a_module_uses_only_what_is_declared_before_it() {
                     faults.push(format!("{module:?} takes {used:?} from a front page"))
                 }
                 (Some(own), Some(target_place)) if place(own).unwrap() <= target_place => {
-                    faults.push(format!(
-                        "{module:?} uses {used:?}, which is declared after it"
-                    ));
+                    faults.push(format!("{module:?} uses {used:?}, which is declared after it"));
                 }
                 _ => {}
             }
         }
     }
-    assert!(
-        checked > 100,
-        "only {checked} paths were found: the test looks in the wrong place"
-    );
+    assert!(checked > 100, "only {checked} paths were found: the test looks in the wrong place");
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]
 fn a_front_page_holds_no_items() {
     for (module, code) in modules() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("src")
-            .join(module.join("/"));
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(module.join("/"));
         if !root.is_dir() {
             continue;
         }
         for item in ["fn ", "struct ", "enum ", "trait ", "impl ", "const "] {
-            let found = code
-                .lines()
-                .find(|line| line.split(' ').any(|word| word == item.trim()));
+            let found = code.lines().find(|line| line.split(' ').any(|word| word == item.trim()));
             assert!(found.is_none(), "{module:?} holds {found:?}");
         }
     }

@@ -40,10 +40,7 @@ struct Report {
 #[test]
 fn a_view_folds_what_is_registered_in_the_order_of_the_log() {
     let annals = Annals::in_memory();
-    let (accounts, customers) = (
-        annals.of::<Account>().unwrap(),
-        annals.of::<Customer>().unwrap(),
-    );
+    let (accounts, customers) = (annals.of::<Account>().unwrap(), annals.of::<Customer>().unwrap());
     accounts.execute("alice", Command::Deposit(5)).unwrap();
     customers.execute(&7, "Ulm".into()).unwrap();
     accounts.execute("alice", Command::Deposit(6)).unwrap();
@@ -77,11 +74,7 @@ fn a_view_folds_what_is_registered_in_the_order_of_the_log() {
 #[test]
 fn a_view_of_nothing_sees_nothing() {
     let annals = Annals::in_memory();
-    annals
-        .of::<Account>()
-        .unwrap()
-        .execute("alice", Command::Deposit(5))
-        .unwrap();
+    annals.of::<Account>().unwrap().execute("alice", Command::Deposit(5)).unwrap();
     let view = annals.view::<Report>("nothing").run().unwrap();
     assert_eq!(*view, Report::default());
     assert_eq!(view.position(), Position::new(1));
@@ -106,15 +99,9 @@ fn a_handler_that_fails_stops_the_view_at_its_event() {
         })
         .run()
         .unwrap_err();
-    assert_eq!(
-        (error.kind(), error.position().unwrap().get()),
-        (&ErrorKind::View, 2)
-    );
+    assert_eq!((error.kind(), error.position().unwrap().get()), (&ErrorKind::View, 2));
     assert!(error.to_string().contains("sum"));
-    assert_eq!(
-        std::error::Error::source(&error).unwrap().to_string(),
-        "two is too much"
-    );
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "two is too much");
 }
 
 #[test]
@@ -126,16 +113,9 @@ fn an_unknown_event_stops_a_view_unless_it_may_skip_it() {
     let commit = Commit::new().write(accounts.stream("bob").unwrap(), Expected::Any, [event]);
     annals.store().append(commit).unwrap();
     accounts.execute("alice", Command::Deposit(1)).unwrap();
-    let count = || {
-        annals
-            .view::<u64>("count")
-            .on::<Account>(|count, _| *count += 1)
-    };
+    let count = || annals.view::<u64>("count").on::<Account>(|count, _| *count += 1);
     let error = count().run().unwrap_err();
-    assert_eq!(
-        (error.kind(), error.position().unwrap().get()),
-        (&ErrorKind::UnknownEvent, 2)
-    );
+    assert_eq!((error.kind(), error.position().unwrap().get()), (&ErrorKind::UnknownEvent, 2));
     let view = count().skip_unknown().run().unwrap();
     assert_eq!((*view, view.position()), (2, Position::new(3)));
 }
