@@ -58,8 +58,8 @@ pub enum ErrorKind {
         /// The last position of the store.
         head: Position,
     },
-    /// The event's type is none that the aggregate reads, and no upcaster leads from it to one. Add the variant, or an
-    /// upcaster; a view may [skip](crate::view::ViewBuilder::skip_unknown) such events.
+    /// The event's type is none that the aggregate reads, and no upcaster leads from it to one. Correct the name that
+    /// was asked for; or add the variant or an upcaster for what was recorded; a view may [skip](crate::view::ViewBuilder::skip_unknown) such events.
     UnknownEvent,
     /// The event was written by a newer program: its schema version is above the one that this program's chain of
     /// upcasters ends at. Update the program.
@@ -231,8 +231,10 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Error({:?}: {self}", self.0.kind)?;
-        if let Some(source) = &self.0.source {
-            write!(f, "; {source:?}")?;
+        let mut cause = self.source();
+        while let Some(source) = cause {
+            write!(f, ": {source}")?;
+            cause = source.source();
         }
         write!(f, ")")
     }

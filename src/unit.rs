@@ -10,8 +10,8 @@ use crate::backing::Backing;
 use crate::clock::to_micros;
 use crate::error::{Error, ErrorKind};
 use crate::event::Metadata;
-use crate::id::StreamId;
-use crate::position::Position;
+use crate::id::{CorrelationId, StreamId};
+use crate::position::{Position, Version};
 use crate::repository::{Binding, ExecuteError, Refusal, Repository, Retries, Stage};
 use crate::store::{Appended, Commit, Expected, Filter};
 
@@ -31,7 +31,7 @@ pub struct Unit<'a> {
 }
 
 impl Unit<'_> {
-    /// Carries out a command within the unit and returns the aggregate's state after it.
+    /// Carries out a command within the unit and returns the version that the aggregate will have.
     ///
     /// A refusal leaves the unit as it was; whether it ends the unit is the closure's to decide.
     pub fn execute<A: Aggregate>(
@@ -39,13 +39,35 @@ impl Unit<'_> {
         repository: &Repository<A>,
         id: &A::Id,
         command: A::Command,
-    ) -> Result<&A, ExecuteError<Refusal>> {
+    ) -> Result<Version, ExecuteError<Refusal>> {
+        let stream = self.join(repository, id)?;
+        let Member { binding, stage } = member::<A>(&mut self.staged, stream)?;
+        let decided = stage.decide(binding, id, command, &self.occasion, None);
+        decided.map_err(ExecuteError::boxed)?;
+        Ok(stage.version())
+    }
+
+    /// The aggregate's state, with what the unit has decided on it so far. The unit is written only if nobody else has
+    /// written to the aggregate by then.
+    pub fn load<A: Aggregate>(
+        &mut self,
+        repository: &Repository<A>,
+        id: &A::Id,
+    ) -> Result<&A, Error> {
+        let stream = self.join(repository, id)?;
+        Ok(member::<A>(&mut self.staged, stream)?.stage.state())
+    }
+
+    /// Makes the aggregate a member of the unit, if it is not one yet.
+    fn join<A: Aggregate>(
+        &mut self,
+        repository: &Repository<A>,
+        id: &A::Id,
+    ) -> Result<StreamId, Error> {
         let binding = repository.binding();
         let stream = binding.stream(id)?;
         if !Arc::ptr_eq(&binding.backing, self.backing) {
-            return Err(Error::store("the repository belongs to another store")
-                .in_stream(stream)
-                .into());
+            return Err(Error::store("the repository belongs to another store").in_stream(stream));
         }
         if !self.staged.contains_key(&stream) {
             let stage = Stage::load(binding, stream.clone())?;
@@ -53,14 +75,7 @@ impl Unit<'_> {
             self.staged
                 .insert(stream.clone(), Box::new(Member { binding: binding.clone(), stage }));
         }
-        let staged =
-            self.staged.get_mut(&stream).map(|staged| staged.as_any().downcast_mut::<Member<A>>());
-        let Some(Some(member)) = staged else {
-            return Err(Error::new(ErrorKind::AggregateType).in_stream(stream).into());
-        };
-        let decided = member.stage.decide(binding, id, command, &self.occasion, None);
-        decided.map_err(ExecuteError::boxed)?;
-        Ok(member.stage.state())
+        Ok(stream)
     }
 
     /// Says what is known about the commands that follow: who gives them, what they belong to, what caused them. Without
@@ -75,13 +90,15 @@ impl Unit<'_> {
         self
     }
 
-    /// Requires that no event after this position matches the filter.
+    /// Requires that no event after this position matches the filter. A unit without decisions writes nothing and
+    /// asks for nothing.
     pub fn require_none(&mut self, filter: impl Into<Filter>, after: Position) -> &mut Self {
         self.commit = std::mem::take(&mut self.commit).require_none(filter, after);
         self
     }
 
-    /// Requires something of a stream, as it is before the unit is written.
+    /// Requires something of a stream, as it is before the unit is written. A unit without decisions writes nothing
+    /// and asks for nothing.
     pub fn guard(&mut self, stream: StreamId, expected: Expected) -> &mut Self {
         self.commit = std::mem::take(&mut self.commit).guard(stream, expected);
         self
@@ -115,6 +132,15 @@ impl Unit<'_> {
     }
 }
 
+/// The member that the stream stands for, if it is of this type.
+fn member<A: Aggregate>(
+    staged: &mut HashMap<StreamId, Box<dyn Staged>>,
+    stream: StreamId,
+) -> Result<&mut Member<A>, Error> {
+    let member = staged.get_mut(&stream).and_then(|member| member.as_any().downcast_mut());
+    member.ok_or_else(|| Error::new(ErrorKind::AggregateType).in_stream(stream))
+}
+
 /// What a unit gave, and where it was written.
 #[derive(Debug)]
 pub struct Committed<T> {
@@ -122,6 +148,8 @@ pub struct Committed<T> {
     pub value: T,
     /// Where the events of the unit stand; `None` if there were none.
     pub appended: Option<Appended>,
+    /// What the unit belonged to at its end, be it given or new.
+    pub correlation: Option<CorrelationId>,
 }
 
 /// Runs the closure and writes what it decided, again and again until nobody came in between.
@@ -140,8 +168,9 @@ pub(crate) fn atomically<T>(
             commit: Commit::new(),
         };
         let value = decide(&mut unit)?;
+        let correlation = unit.occasion.metadata.correlation();
         match unit.write() {
-            Ok(appended) => return Ok(Committed { value, appended }),
+            Ok(appended) => return Ok(Committed { value, appended, correlation }),
             Err(ExecuteError::Conflict(conflict)) => retries.again_after(conflict)?,
             Err(error) => return Err(error),
         }

@@ -82,6 +82,10 @@ where
 }
 
 /// What a [`Handler`] may return: `()`, or a `Result`.
+#[diagnostic::on_unimplemented(
+    message = "a view's handler cannot return `{Self}`",
+    note = "it returns `()` or a `Result<(), E>`; end the last expression with a `;`, or wrap it in `drop(…)`"
+)]
 pub trait HandlerAnswer {
     /// The answer as a result.
     fn into_result(self) -> Result<(), Box<dyn StdError + Send + Sync>>;
@@ -149,7 +153,7 @@ fn boxed<V, A: Aggregate>(
     handler: impl Handler<V, A>,
 ) -> BoxedHandler<V> {
     Box::new(move |value, stored| {
-        Recorded::<A>::read(&codec, stored, |_, recorded| {
+        Recorded::<A>::read(&codec, stored, |recorded| {
             handler(value, &recorded).into_result().map_err(|source| {
                 Error::new(ErrorKind::View)
                     .detail(name.clone())

@@ -12,26 +12,29 @@ use crate::event::RecordedEvent;
 
 /// An event of an aggregate as it means today, in the envelope in which it was recorded.
 ///
-/// It derefs to the [`RecordedEvent`] it was read from, which tells version, position, times, metadata and tags,
-/// and the type and payload *as stored*. Reading borrows; [`into_owned`](Self::into_owned) makes one to keep.
+/// It derefs to the [`RecordedEvent`] it was read from, which tells version, position, times, metadata and tags.
+/// Reading borrows; [`into_owned`](Self::into_owned) makes one to keep.
 pub struct Recorded<'a, A: Aggregate> {
     stored: RecordedEvent<'a>,
     id: Cow<'a, A::Id>,
     ordinal: u32,
+    /// The name of today, where it is not the stored one.
+    renamed: Option<String>,
     event: A::Event,
 }
 
 impl<'a, A: Aggregate> Recorded<'a, A> {
-    /// Reads a stored event and hands what it means today to `each`, together with the name it has today.
+    /// Reads a stored event and hands what it means today to `each`.
     pub(crate) fn read(
         codec: &EventCodec<A::Event>,
         stored: &RecordedEvent<'a>,
-        mut each: impl FnMut(&str, Self) -> Result<(), Error>,
+        mut each: impl FnMut(Self) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let id = id_of::<A>(stored)?;
         codec.decode(stored, |decoded| {
             let (stored, id) = (stored.clone(), id.clone());
-            each(decoded.name, Self { stored, id, ordinal: decoded.ordinal, event: decoded.event })
+            let renamed = (decoded.name != stored.event_type()).then(|| decoded.name.to_owned());
+            each(Self { stored, id, ordinal: decoded.ordinal, renamed, event: decoded.event })
         })
     }
 
@@ -45,6 +48,19 @@ impl<'a, A: Aggregate> Recorded<'a, A> {
     #[must_use]
     pub fn into_event(self) -> A::Event {
         self.event
+    }
+
+    /// What happened, under the name it has today. The name that was stored is that of the [`stored`](Self::stored)
+    /// event.
+    #[must_use]
+    pub fn event_type(&self) -> &str {
+        self.renamed.as_deref().unwrap_or_else(|| self.stored.event_type())
+    }
+
+    /// The event exactly as it was recorded.
+    #[must_use]
+    pub fn stored(&self) -> &RecordedEvent<'a> {
+        &self.stored
     }
 
     /// To which aggregate it happened.
@@ -66,6 +82,7 @@ impl<'a, A: Aggregate> Recorded<'a, A> {
             stored: self.stored.into_owned(),
             id: Cow::Owned(self.id.into_owned()),
             ordinal: self.ordinal,
+            renamed: self.renamed,
             event: self.event,
         }
     }

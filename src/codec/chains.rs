@@ -246,7 +246,6 @@ mod tests {
     use super::*;
 
     #[derive(Deserialize)]
-    #[expect(dead_code, reason = "only its shape matters")]
     enum Event {
         A,
         B,

@@ -131,12 +131,18 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
         self.shape.reads(stored_name) || self.chains.knows(stored_name)
     }
 
+    /// Whether every stored event is one event of today.
+    pub(crate) fn has_no_history(&self) -> bool {
+        self.chains.is_empty()
+    }
+
     /// The variants that are meant by these names of today; a name that no variant reads is refused.
     pub(crate) fn variants(&self, names: &[String]) -> Result<Vec<u64>, Error> {
         let variant = |name: &String| {
             self.shape.variant(name).ok_or_else(|| {
-                Error::new(ErrorKind::UnknownEvent)
-                    .detail(format!("the aggregate has no event {name:?}"))
+                let known: Vec<&str> = self.shape.names().iter().map(|known| known.name).collect();
+                let detail = format!("{name:?} is none of {}", known.join(", "));
+                Error::new(ErrorKind::UnknownEvent).detail(detail)
             })
         };
         names.iter().map(variant).collect()

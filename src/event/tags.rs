@@ -69,6 +69,12 @@ impl Tags {
     }
 }
 
+impl From<Tag> for Tags {
+    fn from(tag: Tag) -> Self {
+        Self { joined: tag.as_str().to_owned() }
+    }
+}
+
 impl FromIterator<Tag> for Tags {
     fn from_iter<I: IntoIterator<Item = Tag>>(tags: I) -> Self {
         let tags: Vec<Tag> = tags.into_iter().collect();

@@ -99,7 +99,7 @@ impl<'a> StreamRef<'a> {
 
 impl fmt::Display for StreamRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.category, self.id)
+        f.pad(&format!("{}/{}", self.category, self.id))
     }
 }
 

@@ -66,6 +66,9 @@ unique! {
 
 unique! {
     /// What belongs together: everything that one outside request set off carries the same correlation id.
+    ///
+    /// An id of another form, such as a request's number, becomes one by hashing it into a UUID, or stands in a
+    /// [tag](super::Tag), which can be searched for too.
     CorrelationId
 }
 

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use crate::error::Error;
+use crate::id::InvalidName;
 use crate::store::{AppendError, Conflict};
 
 /// Why a command had no effect.
@@ -15,8 +16,9 @@ pub enum ExecuteError<E: StdError + 'static> {
     /// Others wrote what the decision rests on, more often than it was to be taken again. Nothing was written.
     #[error(transparent)]
     Conflict(#[from] Conflict),
-    /// The store could not do it. Unless the error's kind says otherwise, it is unknown whether anything was written;
-    /// a command that carries a key for [`once`](crate::repository::Execution::once) can simply be repeated.
+    /// Something else was wrong: with a name, with an event, with the store. The error's kind says what, and whether
+    /// nothing was written. Where it does not say, as with a [`Store`](crate::ErrorKind::Store) that failed, that is
+    /// unknown; a command with a key for [`once`](crate::repository::Execution::once) can simply be repeated.
     #[error(transparent)]
     Store(#[from] Error),
 }
@@ -26,6 +28,23 @@ impl<E: StdError + 'static> From<AppendError> for ExecuteError<E> {
         match error {
             AppendError::Conflict(conflict) => Self::Conflict(conflict),
             AppendError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl<E: StdError + 'static> From<InvalidName> for ExecuteError<E> {
+    fn from(error: InvalidName) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl<E: StdError + 'static> ExecuteError<E> {
+    /// The domain's reason, if it was the domain that said no.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&E> {
+        match self {
+            Self::Refused(reason) => Some(reason),
+            Self::Conflict(_) | Self::Store(_) => None,
         }
     }
 }
@@ -42,7 +61,7 @@ impl<E: StdError + Send + Sync + 'static> ExecuteError<E> {
 }
 
 /// A domain's "no", of whatever type; what [`Annals::atomically`](crate::Annals::atomically) gives, where several
-/// domains take part.
+/// domains take part. Inside its closure, `Err(Refusal::new(reason))?` ends the unit for a reason of your own.
 pub struct Refusal(Box<dyn StdError + Send + Sync>);
 
 impl Refusal {

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::event::Metadata;
 use crate::id::{StreamId, Tag};
 use crate::position::{Position, Version};
-use crate::store::{AppendError, Batches, Clause, Commit, Conflict, Expected, Query};
+use crate::store::{AppendError, Batches, Clause, Commit, Conflict, Expected, Filter, Query};
 
 /// A command on its way to an aggregate; made by [`Repository::to`](super::Repository::to). The options combine.
 #[must_use = "nothing happens before `execute`"]
@@ -26,12 +26,14 @@ pub struct Execution<'r, A: Aggregate> {
     once: Option<String>,
     metadata: Metadata,
     retries: u32,
+    /// Guards and conditions.
+    commit: Commit,
 }
 
 impl<'r, A: Aggregate> Execution<'r, A> {
     pub(super) fn new(binding: &'r Binding<A>, id: &'r A::Id) -> Self {
-        let (metadata, retries) = (Metadata::new(), Retries::DEFAULT);
-        Self { binding, id, at: None, once: None, metadata, retries }
+        let (metadata, retries, commit) = (Metadata::new(), Retries::DEFAULT, Commit::new());
+        Self { binding, id, at: None, once: None, metadata, retries, commit }
     }
 
     /// Only if the aggregate is still at this version, as it was when somebody looked at it; otherwise the answer is a
@@ -44,8 +46,8 @@ impl<'r, A: Aggregate> Execution<'r, A> {
     /// Only once for this aggregate under this key, however often it is repeated, by whomever.
     ///
     /// The first time, the key is stored with the events. Every further time the answer is that of the first: its
-    /// events, and the version, position and state after them, marked as
-    /// [repeated](super::Outcome::repeated). A refusal and an empty decision store nothing; such a command is decided
+    /// events, and the version, position and state after them, marked as [repeated](super::Outcome::repeated), even if
+    /// another command comes under the key. A refusal and an empty decision store nothing; such a command is decided
     /// afresh when it is repeated.
     pub fn once(mut self, key: impl Into<String>) -> Self {
         self.once = Some(key.into());
@@ -63,6 +65,19 @@ impl<'r, A: Aggregate> Execution<'r, A> {
     /// unless said otherwise.
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
+        self
+    }
+
+    /// Only if no event after this position matches the filter, anywhere in the store. An empty decision asks for
+    /// nothing.
+    pub fn require_none(mut self, filter: impl Into<Filter>, after: Position) -> Self {
+        self.commit = self.commit.require_none(filter, after);
+        self
+    }
+
+    /// Only if another stream is as expected. An empty decision asks for nothing.
+    pub fn guard(mut self, stream: StreamId, expected: Expected) -> Self {
+        self.commit = self.commit.guard(stream, expected);
         self
     }
 
@@ -104,10 +119,10 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         self.check_version(stream, stage.stored_version())?;
         stage.decide(self.binding, self.id, command, occasion, mark)?;
         if stage.is_empty() {
-            return Ok(stage.into_outcome());
+            return Ok(stage.into_outcome(Vec::new(), occasion));
         }
         let last = stage.len() - 1;
-        let mut commit = stage.write_to(Commit::new());
+        let mut commit = stage.write_to(self.commit.clone());
         if let Some(mark) = mark {
             // The look-up came before the load; who wrote under the same key in between is found here.
             commit = commit.require_none(marked(stream, mark), Position::START);
@@ -119,7 +134,7 @@ impl<'r, A: Aggregate> Execution<'r, A> {
             error => error,
         })?;
         stage.written(self.binding, &appended, last);
-        Ok(stage.into_outcome())
+        Ok(stage.into_outcome(appended.ids, occasion))
     }
 
     fn check_version(&self, stream: &StreamId, actual: Version) -> Result<(), Conflict> {
@@ -137,21 +152,20 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         mark: Option<&Tag>,
     ) -> Result<Option<Outcome<A>>, Error> {
         let Some(mark) = mark else { return Ok(None) };
-        let (mut events, mut version) = (Vec::new(), None);
+        let (mut events, mut ids, mut last) = (Vec::new(), Vec::new(), None);
         for batch in Batches::new(&self.binding.backing.store, Query::new(marked(stream, mark))) {
             for stored in batch?.iter() {
-                version = Some(stored.version());
+                ids.push(stored.event_id());
+                last = Some((stored.version(), stored.correlation()));
                 self.binding.codec.decode(&stored, |decoded| {
                     events.push(decoded.event);
                     Ok(())
                 })?;
             }
         }
-        let Some(version) = version else {
-            return Ok(None);
-        };
+        let Some((version, correlation)) = last else { return Ok(None) };
         let loaded = self.binding.load_at(stream, At::Version(version))?;
-        Ok(Some(Outcome { loaded, events, repeated: true }))
+        Ok(Some(Outcome { loaded, events, ids, correlation, repeated: true }))
     }
 }
 
@@ -168,6 +182,7 @@ impl<A: Aggregate> fmt::Debug for Execution<'_, A> {
             .field("once", &self.once)
             .field("metadata", &self.metadata)
             .field("retries", &self.retries)
+            .field("commit", &self.commit)
             .finish_non_exhaustive()
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
+use std::num::NonZeroU64;
 
 use chrono::{DateTime, Utc};
 
@@ -124,19 +125,44 @@ impl<'r, A: Aggregate> History<'r, A> {
         self.types.as_ref().map(|names| self.binding.codec.variants(names)).transpose()
     }
 
+    /// The first event that is meant, in the direction of the read.
+    pub fn first(self) -> Result<Option<Recorded<'static, A>>, Error> {
+        self.limit(1).read()?.next().transpose()
+    }
+
     /// Reads the events.
     pub fn read(self) -> Result<Recordings<'r, A>, Error> {
         let (filter, variants) = (self.filter()?, self.variants()?);
+        let mut query = self.query.filtered(filter);
+        if let (true, Some(limit)) =
+            (self.binding.codec.has_no_history(), NonZeroU64::new(self.limit))
+        {
+            // Each stored event is one event, so the store need not read further.
+            query = query.limit(limit);
+        }
         Ok(Recordings {
             binding: self.binding,
             variants,
-            backwards: self.query.direction() == Direction::Backwards,
-            batches: Batches::new(&self.binding.backing.store, self.query.filtered(filter)),
+            backwards: query.direction() == Direction::Backwards,
+            batches: Batches::new(&self.binding.backing.store, query),
             batch: Batch::new(),
             next: 0,
             ready: VecDeque::new(),
             left: self.limit,
         })
+    }
+}
+
+impl<A: Aggregate> Clone for History<'_, A> {
+    fn clone(&self) -> Self {
+        Self {
+            binding: self.binding,
+            stream: self.stream.clone(),
+            types: self.types.clone(),
+            clause: self.clause.clone(),
+            query: self.query.clone(),
+            limit: self.limit,
+        }
     }
 }
 
@@ -175,8 +201,8 @@ impl<A: Aggregate> Recordings<'_, A> {
         };
         let codec = &self.binding.codec;
         let mut read = VecDeque::new();
-        Recorded::<A>::read(codec, &stored, |name, recorded| {
-            let is_meant = |variants: &Vec<u64>| codec.is_one_of(name, variants);
+        Recorded::<A>::read(codec, &stored, |recorded| {
+            let is_meant = |variants: &Vec<u64>| codec.is_one_of(recorded.event_type(), variants);
             match self.variants.as_ref().is_none_or(is_meant) {
                 false => {}
                 true if self.backwards => read.push_front(recorded.into_owned()),

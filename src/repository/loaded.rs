@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::aggregate::Aggregate;
 use crate::event::RecordedEvent;
-use crate::id::EventId;
+use crate::id::{CorrelationId, EventId};
 use crate::position::{Position, Version};
 
 /// An aggregate as it was at some point.
@@ -70,6 +70,12 @@ impl<A> Loaded<A> {
         self.tip.map_or(Position::START, |tip| tip.position)
     }
 
+    /// When the last event that is folded in was recorded, if there was one.
+    #[must_use]
+    pub fn recorded_at(&self) -> Option<DateTime<Utc>> {
+        self.tip.map(|tip| tip.recorded_at)
+    }
+
     /// Whether anything had happened to the aggregate.
     #[must_use]
     pub fn exists(&self) -> bool {
@@ -91,6 +97,8 @@ impl<A: fmt::Debug> fmt::Debug for Loaded<A> {
 pub struct Outcome<A: Aggregate> {
     pub(super) loaded: Loaded<A>,
     pub(super) events: Vec<A::Event>,
+    pub(super) ids: Vec<EventId>,
+    pub(super) correlation: Option<CorrelationId>,
     pub(super) repeated: bool,
 }
 
@@ -124,6 +132,18 @@ impl<A: Aggregate> Outcome<A> {
     #[must_use]
     pub fn events(&self) -> &[A::Event] {
         &self.events
+    }
+
+    /// The ids under which its events were recorded, for what is done because of them.
+    #[must_use]
+    pub fn event_ids(&self) -> &[EventId] {
+        &self.ids
+    }
+
+    /// What the command belonged to, be it given or new.
+    #[must_use]
+    pub fn correlation(&self) -> Option<CorrelationId> {
+        self.correlation
     }
 
     /// Whether this call wrote events.

@@ -8,7 +8,7 @@ use super::loaded::{Loaded, Outcome, Tip};
 use crate::aggregate::{Aggregate, Context, Occasion};
 use crate::error::Error;
 use crate::event::NewEvent;
-use crate::id::{StreamId, Tag};
+use crate::id::{EventId, StreamId, Tag};
 use crate::position::Version;
 use crate::store::{Appended, Commit, Expected};
 
@@ -33,6 +33,11 @@ impl<A: Aggregate> Stage<A> {
     /// The version of the aggregate in the store.
     pub(crate) fn stored_version(&self) -> Version {
         self.loaded.version()
+    }
+
+    /// The version of the aggregate once the new events are written.
+    pub(crate) fn version(&self) -> Version {
+        Version::new(self.stored_version().get() + self.events.len() as u64)
     }
 
     pub(crate) fn state(&self) -> &A {
@@ -61,7 +66,7 @@ impl<A: Aggregate> Stage<A> {
         occasion: &Occasion,
         mark: Option<&Tag>,
     ) -> Result<(), ExecuteError<A::Error>> {
-        let version = Version::new(self.loaded.version().get() + self.writes.len() as u64);
+        let version = self.version();
         let context = Context::new(id, version, &*binding.services, occasion);
         let decided = self.loaded.state.handle(command, &context).map_err(ExecuteError::Refused)?;
         let prepare = |event| self.prepare(binding, occasion, mark, &event);
@@ -104,13 +109,14 @@ impl<A: Aggregate> Stage<A> {
         else {
             return;
         };
-        let version = Version::new(self.loaded.version().get() + self.events.len() as u64);
+        let version = self.version();
         self.loaded.tip =
             Some(Tip { version, position, event_id: *event_id, recorded_at: appended.recorded_at });
         binding.snapshot_if_due(&self.stream, &mut self.loaded);
     }
 
-    pub(super) fn into_outcome(self) -> Outcome<A> {
-        Outcome { loaded: self.loaded, events: self.events, repeated: false }
+    pub(super) fn into_outcome(self, ids: Vec<EventId>, occasion: &Occasion) -> Outcome<A> {
+        let correlation = occasion.metadata.correlation();
+        Outcome { loaded: self.loaded, events: self.events, ids, correlation, repeated: false }
     }
 }

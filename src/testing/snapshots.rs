@@ -30,7 +30,7 @@ where
         let state = snapshot.and_then(|json| serde_json::from_slice::<A>(&json));
         match state {
             Ok(state) => {
-                assert_eq!(fold(state, after), expected, "with a snapshot at version {version}")
+                assert_eq!(fold(state, after), expected, "with a snapshot at version {version}");
             }
             Err(error) => panic!("the state at version {version} is no snapshot: {error}"),
         }

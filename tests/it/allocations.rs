@@ -25,7 +25,7 @@ impl Aggregate for Meter {
     fn apply(&mut self, event: &Metered) {
         match event {
             Metered::Read { value, at, ok } => {
-                self.sum += u128::from(*value) + u128::from(*ok) + u128::from(at.unsigned_abs())
+                self.sum += u128::from(*value) + u128::from(*ok) + u128::from(at.unsigned_abs());
             }
             Metered::Noted { text } => self.sum += text.len() as u128,
         }

@@ -16,8 +16,9 @@ fn a_transfer_happens_wholly_or_not_at_all() {
     let transfer = |cents| {
         annals.atomically(|unit| {
             unit.execute(&accounts, "bob", Command::Deposit(cents))?;
-            let left = unit.execute(&accounts, "alice", Command::Withdraw(cents))?.cents;
-            Ok(left)
+            let version = unit.execute(&accounts, "alice", Command::Withdraw(cents))?;
+            assert_eq!(version, Version::new(2));
+            Ok(unit.load(&accounts, "alice")?.cents)
         })
     };
     let done = transfer(60).unwrap();
@@ -61,7 +62,8 @@ fn the_closure_runs_again_when_others_come_in_between() {
             if runs.fetch_add(1, Ordering::Relaxed) == 0 {
                 accounts.execute("alice", Command::Deposit(10)).unwrap();
             }
-            Ok(unit.execute(&accounts, "bob", Command::Deposit(1))?.cents)
+            unit.execute(&accounts, "bob", Command::Deposit(1))?;
+            Ok(unit.load(&accounts, "bob")?.cents)
         })
         .unwrap();
     assert_eq!((done.value, runs.into_inner()), (1, 2));
@@ -75,7 +77,7 @@ fn what_a_decision_looked_at_is_guarded_although_it_is_not_written() {
     let runs = AtomicU32::new(0);
     annals
         .atomically(|unit| {
-            unit.execute(&accounts, "alice", Command::Nothing)?;
+            unit.load(&accounts, "alice")?;
             if runs.fetch_add(1, Ordering::Relaxed) == 0 {
                 accounts.execute("alice", Command::Deposit(10)).unwrap();
             }
@@ -197,7 +199,7 @@ fn a_unit_without_decisions_writes_nothing() {
     let done = annals
         .atomically(|unit| {
             unit.guard(accounts.stream("alice")?, Expected::Exists);
-            Ok(unit.execute(&accounts, "bob", Command::Nothing)?.cents)
+            unit.execute(&accounts, "bob", Command::Nothing)
         })
         .unwrap();
     assert!(done.appended.is_none());

@@ -65,7 +65,7 @@ fn events_are_found_by_type_tag_position_version_and_direction() {
     assert_eq!(*error.kind(), ErrorKind::UnknownEvent);
     assert_eq!(
         error.to_string(),
-        "no reader for this event type: the aggregate has no event \"Vanished\""
+        "no reader for this event type: \"Vanished\" is none of Opened, Deposited, Withdrawn, Closed"
     );
 }
 

@@ -138,6 +138,27 @@ fn a_key_makes_a_command_happen_once() {
 }
 
 #[test]
+fn a_key_and_a_condition_go_together() {
+    let accounts = accounts();
+    let open = |id: &str| {
+        let open = accounts.to(id).once("form 1").with(Metadata::new());
+        let owner = annals::store::Clause::new().tag(annals::id::Tag::new("owner:Ann").unwrap());
+        open.require_none(owner, Position::START).execute(Command::Open("Ann".into()))
+    };
+    assert!(open("first").unwrap().written());
+    let again = open("first").unwrap();
+    assert!(again.repeated());
+    assert_eq!(again.event_ids().len(), 1);
+    let conflict = open("second").unwrap_err();
+    assert!(matches!(conflict, ExecuteError::Conflict(Conflict::Event { .. })), "{conflict}");
+
+    let guarded = accounts.to("third").guard(accounts.stream("second").unwrap(), Expected::Exists);
+    assert!(matches!(guarded.execute(Command::Deposit(1)), Err(ExecuteError::Conflict(_))));
+    let guarded = accounts.to("third").guard(accounts.stream("second").unwrap(), Expected::Empty);
+    guarded.execute(Command::Deposit(1)).unwrap();
+}
+
+#[test]
 fn a_key_belongs_to_one_aggregate() {
     let accounts = accounts();
     accounts.to("alice").once("k").execute(Command::Deposit(1)).unwrap();
@@ -206,6 +227,12 @@ fn metadata_is_recorded_and_a_command_without_any_starts_a_correlation() {
     assert_eq!(recorded[1].metadata().header("ip"), Some("192.0.2.7"));
     assert!(recorded[0].correlation().is_some());
     assert_eq!(recorded[0].correlation(), recorded[1].correlation());
+
+    let done = accounts.to("carol").with(metadata).execute(Command::Deposit(1)).unwrap();
+    let carols = accounts.history("carol").unwrap().first().unwrap().unwrap();
+    assert_eq!(done.event_ids(), [carols.event_id()]);
+    assert_eq!(done.correlation(), carols.correlation());
+    assert_ne!(done.correlation(), recorded[0].correlation());
 
     let caused = Metadata::caused_by(&recorded[0]);
     assert_eq!(caused.causation(), Some(recorded[0].event_id()));
@@ -310,7 +337,7 @@ fn a_scenario_that_does_not_hold_panics() {
     fails(&|| drop(scenario().when(Command::Withdraw(6)).then_refused(&Refused::Short(6))));
     fails(&|| drop(scenario().when(Command::Withdraw(5)).then_refused(&Refused::Short(5))));
     fails(&|| {
-        drop(scenario().when(Command::Nothing).then_state(|account| assert_eq!(account.cents, 6)))
+        drop(scenario().when(Command::Nothing).then_state(|account| assert_eq!(account.cents, 6)));
     });
     fails(&|| drop(scenario().given_stored("Unknown", 1, &()).when(Command::Nothing).then([])));
 }

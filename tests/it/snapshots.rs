@@ -12,13 +12,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, Command, Event};
 
+type Spoil = fn(&mut Snapshot);
+
 /// Keeps snapshots, shows them to the test, and lets it spoil them.
 #[derive(Debug, Default, Clone)]
 struct Observed {
     inner: Arc<MemorySnapshots>,
     saved: Arc<Mutex<Vec<u64>>>,
     found: Arc<AtomicUsize>,
-    spoil: Arc<Mutex<Option<fn(&mut Snapshot)>>>,
+    spoil: Arc<Mutex<Option<Spoil>>>,
     broken: bool,
 }
 
@@ -114,7 +116,7 @@ fn a_snapshot_that_does_not_fit_is_passed_over() {
     for _ in 0..5 {
         accounts.execute("alice", Command::Deposit(1)).unwrap();
     }
-    let spoils: [fn(&mut Snapshot); 6] = [
+    let spoils: [Spoil; 6] = [
         |s| s.fingerprint ^= 1,
         |s| s.event_id = annals::id::EventId::random(),
         |s| s.version = Version::new(3),

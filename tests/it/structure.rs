@@ -97,7 +97,7 @@ fn a_module_uses_only_what_is_declared_before_it() {
             match (module.get(shared), place(target)) {
                 // An item of a parent, or of the crate's root: the module that owns it is to be named.
                 (Some(_), None) => {
-                    faults.push(format!("{module:?} takes {used:?} from a front page"))
+                    faults.push(format!("{module:?} takes {used:?} from a front page"));
                 }
                 (Some(own), Some(target_place)) if place(own).unwrap() <= target_place => {
                     faults.push(format!("{module:?} uses {used:?}, which is declared after it"));
