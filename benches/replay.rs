@@ -80,7 +80,7 @@ fn event(number: u64) -> Event {
     let (cents, currency) = (10_000 + number % 90_000, "EUR".to_owned());
     let reference = format!("INV-2024-A{:07}", number % 1_000_000);
     let counterparty = "DE89370400440532013000".to_owned();
-    let (booked_on, note) = ("2024-05-17".to_owned(), "membership fee, in full".to_owned());
+    let (booked_on, note) = ("2024-05-17".to_owned(), "membership fees, in full".to_owned());
     if number.is_multiple_of(3) {
         Event::Withdrawn { cents, currency, reference, counterparty, booked_on, note }
     } else {

@@ -70,8 +70,8 @@ impl<'a> RecordedEvent<'a> {
     /// The second part of the stream's name, borrowed for as long as the event itself borrows.
     pub(crate) fn key(&self) -> Cow<'a, str> {
         match &self.stream {
-            Cow::Borrowed(stream) => Cow::Borrowed(StreamRef::split(stream).id()),
-            Cow::Owned(stream) => Cow::Owned(StreamRef::split(stream).id().to_owned()),
+            Cow::Borrowed(stream) => Cow::Borrowed(StreamRef::already_checked(stream).id()),
+            Cow::Owned(stream) => Cow::Owned(StreamRef::already_checked(stream).id().to_owned()),
         }
     }
 }
@@ -104,7 +104,7 @@ impl RecordedEvent<'_> {
     /// The stream the event belongs to.
     #[must_use]
     pub fn stream(&self) -> StreamRef<'_> {
-        StreamRef::split(&self.stream)
+        StreamRef::already_checked(&self.stream)
     }
 
     /// The event's place in its stream.

@@ -42,13 +42,13 @@ impl StreamId {
     /// What kind of thing the stream is about.
     #[must_use]
     pub fn category(&self) -> &str {
-        self.as_ref().category
+        self.as_ref().category()
     }
 
     /// Which one of its kind the stream is about.
     #[must_use]
     pub fn id(&self) -> &str {
-        self.as_ref().id
+        self.as_ref().id()
     }
 
     /// The whole identity as text: `category/id`.
@@ -60,52 +60,57 @@ impl StreamId {
     /// The same identity, borrowed.
     #[must_use]
     pub fn as_ref(&self) -> StreamRef<'_> {
-        StreamRef::split(&self.text)
+        StreamRef { text: &self.text }
     }
 }
 
 /// A borrowed [`StreamId`], as a recorded event shows it without allocating.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamRef<'a> {
-    category: &'a str,
-    id: &'a str,
+    /// As in [`StreamId`].
+    text: &'a str,
 }
 
 impl<'a> StreamRef<'a> {
     /// Text that a [`StreamId`] holds, or has held.
-    pub(crate) fn split(text: &'a str) -> Self {
-        let (category, id) = text.split_once('/').unwrap_or((text, ""));
-        Self { category, id }
+    pub(crate) fn already_checked(text: &'a str) -> Self {
+        Self { text }
     }
 
     /// What kind of thing the stream is about.
     #[must_use]
     pub fn category(self) -> &'a str {
-        self.category
+        self.text.split_once('/').map_or(self.text, |(category, _)| category)
     }
 
     /// Which one of its kind the stream is about.
     #[must_use]
     pub fn id(self) -> &'a str {
-        self.id
+        self.text.split_once('/').map_or("", |(_, id)| id)
+    }
+
+    /// The whole identity as text: `category/id`.
+    #[must_use]
+    pub fn as_str(self) -> &'a str {
+        self.text
     }
 
     /// An owned copy.
     #[must_use]
     pub fn to_stream_id(self) -> StreamId {
-        StreamId { text: self.to_string().into() }
+        StreamId { text: self.text.into() }
     }
 }
 
 impl fmt::Display for StreamRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{}/{}", self.category, self.id))
+        f.pad(self.text)
     }
 }
 
 impl fmt::Debug for StreamRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}/{}\"", self.category.escape_debug(), self.id.escape_debug())
+        fmt::Debug::fmt(self.text, f)
     }
 }
 

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use parking_lot::{Condvar, Mutex};
 
-use super::commit::{AppendError, Appended, Commit, Conflict, Expected, Limits};
+use super::commit::{AppendError, Appended, Commit, Conflict, Expected, Limits, StreamWrite};
 use super::event_store::{EventStore, Head};
 use super::filter::{Clause, Filter};
 use super::query::{Direction, Query};
 use crate::clock::{Clock, SystemClock, to_micros};
 use crate::error::{Error, ErrorKind};
-use crate::event::{Batch, Placement, RecordedEvent};
+use crate::event::{Batch, NewEvent, Placement, RecordedEvent};
 use crate::id::{CorrelationId, EventId, FreshEventIds, StreamId};
 use crate::position::{Position, Version};
 
@@ -125,7 +125,7 @@ impl fmt::Debug for MemoryStore {
 #[derive(Default)]
 struct Log {
     /// The event at position `p` stands at index `p - 1`.
-    events: Vec<RecordedEvent<'static>>,
+    events: Batch,
     /// The index of each commit's first event, ascending.
     commits: Vec<usize>,
     /// The index of each event by its id.
@@ -150,6 +150,10 @@ const PAGE_EVENTS: usize = 1024;
 const PAGE_BYTES: usize = 256 << 10;
 
 impl Log {
+    fn at(&self, index: usize) -> RecordedEvent<'_> {
+        self.events.get(index).expect("an index that was made from an event's place")
+    }
+
     fn head(&self) -> Position {
         Position::new(self.events.len() as u64)
     }
@@ -171,17 +175,17 @@ impl Log {
             return Ok(None);
         };
         let earlier = self.commit_of(index);
-        let same = |((stream, new), old): ((&StreamId, _), &RecordedEvent<'_>)| {
-            new_is(old, new) && old.stream() == *stream
+        let is_same = |((stream, new), old): ((&StreamId, &NewEvent), RecordedEvent<'_>)| {
+            old.stream() == *stream && new.id() == Some(old.event_id()) && old.has_content_of(new)
         };
-        let events = &self.events[earlier];
-        if commit.events().count() == events.len() && commit.events().zip(events).all(same) {
-            return Ok(Some(Self::answer(commit, events, true)));
+        let mut pairs = commit.events().zip(earlier.clone().map(|index| self.at(index)));
+        if commit.events().count() == earlier.len() && pairs.all(is_same) {
+            return Ok(Some(self.answer(commit, earlier.start, true)));
         }
         Err(Error::new(ErrorKind::EventIdTaken)
-            .detail(self.events[index].event_id().to_string())
+            .detail(self.at(index).event_id().to_string())
             .in_stream(stream.clone())
-            .at_position(self.events[index].position()))
+            .at_position(self.at(index).position()))
     }
 
     /// The indices of the events that were committed together with this one.
@@ -229,7 +233,8 @@ impl Log {
     }
 
     fn record(&mut self, commit: &Commit, now: DateTime<Utc>) -> Appended {
-        let recorded_at = self.events.last().map_or(now, |last| last.recorded_at().max(now));
+        let last = self.events.iter().next_back();
+        let recorded_at = last.map_or(now, |last| last.recorded_at().max(now));
         let mut fresh = FreshEventIds::at(recorded_at);
         let first = self.events.len();
         self.commits.push(first);
@@ -241,12 +246,12 @@ impl Log {
                 recorded_at,
                 id: event.id().unwrap_or_else(|| fresh.take()),
             };
-            self.push(RecordedEvent::new(&placement, event));
+            self.push(&RecordedEvent::new(&placement, event));
         }
-        Self::answer(commit, &self.events[first..], false)
+        self.answer(commit, first, false)
     }
 
-    fn push(&mut self, event: RecordedEvent<'static>) {
+    fn push(&mut self, event: &RecordedEvent<'_>) {
         let index = self.events.len();
         self.ids.insert(event.event_id(), index);
         let (stream, tags) = (event.stream(), event.tags().map(|tag| Term::Tag(tag.to_owned())));
@@ -263,21 +268,20 @@ impl Log {
         self.events.push(event);
     }
 
-    fn answer(commit: &Commit, events: &[RecordedEvent<'_>], already_there: bool) -> Appended {
-        let mut ends = 0;
-        let last_of = |events_of_write: usize| {
-            ends += events_of_write;
-            &events[ends - 1]
+    /// What to say of a commit whose events stand from this index on.
+    fn answer(&self, commit: &Commit, first: usize, already_there: bool) -> Appended {
+        let events = || (first..).map(|index| self.at(index)).take(commit.events().count());
+        let mut end = first;
+        let last_version = |write: &StreamWrite| {
+            end += write.events.len();
+            (write.stream.clone(), self.at(end - 1).version())
         };
-        let last_versions = commit.writes().iter().map(|write| write.events.len()).map(last_of);
         Appended {
-            first: events[0].position(),
-            last: events[events.len() - 1].position(),
-            versions: last_versions
-                .map(|last| (last.stream().to_stream_id(), last.version()))
-                .collect(),
-            ids: events.iter().map(RecordedEvent::event_id).collect(),
-            recorded_at: events[0].recorded_at(),
+            versions: commit.writes().iter().map(last_version).collect(),
+            first: self.at(first).position(),
+            last: self.at(end - 1).position(),
+            ids: events().map(|event| event.event_id()).collect(),
+            recorded_at: self.at(first).recorded_at(),
             already_there,
         }
     }
@@ -288,9 +292,9 @@ impl Log {
         let mut batch = Batch::new();
         let limit = query.limited_to().map_or(u64::MAX, std::num::NonZeroU64::get);
         for index in &candidates {
-            let event = &self.events[*index];
-            if query.matches(event) {
-                batch.push(event);
+            let event = self.at(*index);
+            if query.matches(&event) {
+                batch.push(&event);
             }
             if batch.len() as u64 == limit || batch.byte_len() >= PAGE_BYTES {
                 return self.page_up_to(*index, batch, query);
@@ -303,7 +307,7 @@ impl Log {
     }
 
     fn page_up_to(&self, last: usize, batch: Batch, query: &Query) -> (Batch, Option<Query>) {
-        let rest = query.rest(self.events[last].position(), batch.len(), self.head());
+        let rest = query.rest(self.at(last).position(), batch.len(), self.head());
         (batch, rest)
     }
 
@@ -337,7 +341,10 @@ impl Log {
     /// The indices that the query's ranges of positions and times leave.
     fn window(&self, query: &Query) -> Range<usize> {
         let index = |position: Position| usize::try_from(position.get()).unwrap_or(usize::MAX);
-        let until = |time| self.events.partition_point(|event| event.recorded_at() <= time);
+        let until = |time| {
+            let later = self.commits.partition_point(|first| self.at(*first).recorded_at() <= time);
+            self.commits.get(later).copied().unwrap_or(self.events.len())
+        };
         let ((after, up_to), (after_time, up_to_time)) = (query.positions(), query.times());
         let start = index(after).max(after_time.map_or(0, until));
         let end = index(up_to.unwrap_or(self.head())).min(up_to_time.map_or(usize::MAX, until));
@@ -381,10 +388,6 @@ impl Log {
         }
         postings[start.min(end)..end].iter().copied()
     }
-}
-
-fn new_is(old: &RecordedEvent<'_>, new: &crate::event::NewEvent) -> bool {
-    new.id() == Some(old.event_id()) && old.has_content_of(new)
 }
 
 fn extend(
