@@ -46,8 +46,11 @@ pub enum ErrorKind {
     /// An event id of the commit already stands in the store, and the commit is not a repetition of the one that
     /// wrote it. Nothing was written. Give a new event a new id; repeat a commit unchanged.
     EventIdTaken,
-    /// There are no further positions or versions.
-    Exhausted,
+    /// A stream lacks events between others: from this version up to where the error is. The store has lost them.
+    MissingEvents {
+        /// The first version that is missing.
+        from: Version,
+    },
     /// A version was asked for that the stream does not have yet.
     VersionBeyondStream {
         /// The last version of the stream.
@@ -82,6 +85,8 @@ pub enum ErrorKind {
     /// The id of an aggregate does not survive being written and read back. Nothing was written. Correct the id
     /// type's `Display` and `FromStr`.
     AggregateId,
+    /// A unit was given a repository of another store. Nothing was written.
+    OtherStore,
     /// Two aggregate types claim the same stream. Give each its own [`TYPE`](crate::Aggregate::TYPE).
     AggregateType,
     /// The handler of a view failed; the source is what it returned.
@@ -100,7 +105,7 @@ impl fmt::Display for ErrorKind {
                 write!(f, "too large: {actual} where at most {limit} is allowed")
             }
             Self::EventIdTaken => write!(f, "an event with this id already stands in the store"),
-            Self::Exhausted => write!(f, "there are no further positions or versions"),
+            Self::MissingEvents { from } => write!(f, "events are missing from version {from} on"),
             Self::VersionBeyondStream { last } => {
                 write!(f, "the stream ends at version {last}")
             }
@@ -115,6 +120,7 @@ impl fmt::Display for ErrorKind {
             Self::EventShape => write!(f, "the event type is not an externally tagged enum"),
             Self::Upcasters => write!(f, "the chain of upcasters is not sound"),
             Self::AggregateId => write!(f, "the id does not survive being written and read back"),
+            Self::OtherStore => write!(f, "the repository belongs to another store"),
             Self::AggregateType => write!(f, "two aggregate types claim the same stream"),
             Self::View => write!(f, "the handler of a view failed"),
             Self::Store => write!(f, "the store failed"),

@@ -67,7 +67,7 @@ impl Unit<'_> {
         let binding = repository.binding();
         let stream = binding.stream(id)?;
         if !Arc::ptr_eq(&binding.backing, self.backing) {
-            return Err(Error::store("the repository belongs to another store").in_stream(stream));
+            return Err(Error::new(ErrorKind::OtherStore).in_stream(stream));
         }
         if !self.staged.contains_key(&stream) {
             let stage = Stage::load(binding, stream.clone())?;
@@ -157,12 +157,15 @@ pub(crate) fn atomically<T>(
     backing: &Arc<Backing>,
     mut decide: impl FnMut(&mut Unit<'_>) -> Result<T, ExecuteError<Refusal>>,
 ) -> Result<Committed<T>, ExecuteError<Refusal>> {
-    let (now, metadata) = (to_micros(backing.clock.now()), Arc::new(Metadata::new().correlated()));
+    let metadata = Arc::new(Metadata::new().correlated());
     let mut retries = Retries::new(&backing.turns, Retries::DEFAULT);
     loop {
         let mut unit = Unit {
             backing,
-            occasion: Occasion { now, metadata: Arc::clone(&metadata) },
+            occasion: Occasion {
+                now: to_micros(backing.clock.now()),
+                metadata: Arc::clone(&metadata),
+            },
             staged: HashMap::new(),
             order: Vec::new(),
             commit: Commit::new(),

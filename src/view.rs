@@ -57,7 +57,7 @@ pub struct ViewBuilder<V> {
     error: Option<Error>,
 }
 
-type BoxedHandler<V> = Box<dyn Fn(&mut V, &RecordedEvent<'_>) -> Result<(), Error> + Send + Sync>;
+type BoxedHandler<V> = Box<dyn Fn(&mut V, RecordedEvent<'_>) -> Result<(), Error> + Send + Sync>;
 
 /// What a view does with an event: a closure that takes the view and the event and returns `()`, or a `Result` whose
 /// error stops the view.
@@ -141,6 +141,7 @@ impl<V> ViewBuilder<V> {
             skip_unknown: self.skip_unknown,
             filter,
             position: Position::START,
+            stopped: false,
         };
         view.refresh()?;
         Ok(view)
@@ -157,9 +158,9 @@ fn boxed<V, A: Aggregate>(
             handler(value, &recorded).into_result().map_err(|source| {
                 Error::new(ErrorKind::View)
                     .detail(name.clone())
-                    .in_stream(stored.stream().to_stream_id())
-                    .at_position(stored.position())
-                    .of_event(stored.to_event_type(), stored.schema())
+                    .in_stream(recorded.stream().to_stream_id())
+                    .at_position(recorded.position())
+                    .of_event(recorded.stored().to_event_type(), recorded.schema())
                     .caused_by(source)
             })
         })
@@ -175,14 +176,19 @@ pub struct View<V> {
     filter: Filter,
     /// Everything up to here is folded in.
     position: Position,
+    /// A handler failed, and may have done a part of its work.
+    stopped: bool,
 }
 
 impl<V> View<V> {
     /// Folds in what was recorded since, and returns the position up to which the view has now seen the log.
     ///
-    /// An error names the event at which it arose. The view then shows everything before that event, and what its
-    /// handler did before it failed; calling again tries that event again.
+    /// An error names the event at which it arose; the view then shows everything before it, and calling again tries it
+    /// again. A view of which a handler has failed stays where it is, for nobody knows what the handler had done by then.
     pub fn refresh(&mut self) -> Result<Position, Error> {
+        if self.stopped {
+            return Err(Error::new(ErrorKind::View).detail("it was stopped by an earlier failure"));
+        }
         let head = self.backing.store.head()?.durable;
         let query = Query::new(self.filter.clone()).after(self.position).up_to(head);
         let backing = Arc::clone(&self.backing);
@@ -198,11 +204,15 @@ impl<V> View<V> {
 
     fn handle(&mut self, stored: &RecordedEvent<'_>) -> Result<(), Error> {
         for (category, handler) in &self.registered {
-            if *category == stored.stream().category() {
-                match handler(&mut self.value, stored) {
+            if stored.stream().is_in(category) {
+                match handler(&mut self.value, stored.clone()) {
                     Err(error) if self.skip_unknown && *error.kind() == ErrorKind::UnknownEvent => {
                     }
-                    answer => answer?,
+                    answer => {
+                        self.stopped =
+                            answer.as_ref().is_err_and(|error| *error.kind() == ErrorKind::View);
+                        answer?;
+                    }
                 }
             }
         }

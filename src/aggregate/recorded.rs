@@ -6,7 +6,7 @@ use std::ops::Deref;
 
 use super::aggregate_id::AggregateId;
 use super::domain::Aggregate;
-use crate::codec::EventCodec;
+use crate::codec::{Decoded, EventCodec};
 use crate::error::{Error, ErrorKind};
 use crate::event::RecordedEvent;
 
@@ -18,24 +18,28 @@ pub struct Recorded<'a, A: Aggregate> {
     stored: RecordedEvent<'a>,
     id: Cow<'a, A::Id>,
     ordinal: u32,
-    /// The name of today, where it is not the stored one.
+    /// The name of today, where upcasting gave it one.
     renamed: Option<String>,
     event: A::Event,
 }
 
 impl<'a, A: Aggregate> Recorded<'a, A> {
-    /// Reads a stored event and hands what it means today to `each`.
+    /// Hands each event that a stored one means today to `each`.
     pub(crate) fn read(
         codec: &EventCodec<A::Event>,
-        stored: &RecordedEvent<'a>,
+        stored: RecordedEvent<'a>,
         mut each: impl FnMut(Self) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let id = id_of::<A>(stored)?;
-        codec.decode(stored, |decoded| {
-            let (stored, id) = (stored.clone(), id.clone());
-            let renamed = (decoded.name != stored.event_type()).then(|| decoded.name.to_owned());
-            each(Self { stored, id, ordinal: decoded.ordinal, renamed, event: decoded.event })
-        })
+        let id = id_of::<A>(&stored)?;
+        match codec.decode(&stored)? {
+            Decoded::Current(event) => each(Self { stored, id, ordinal: 0, renamed: None, event }),
+            Decoded::Upcast(events) => {
+                (0..).zip(events).try_for_each(|(ordinal, (name, event))| {
+                    let (stored, id) = (stored.clone(), id.clone());
+                    each(Self { stored, id, ordinal, renamed: Some(name), event })
+                })
+            }
+        }
     }
 
     /// What happened.

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::chains::{ChainError, Chains};
+use super::chains::{ChainError, Chains, Current};
 use super::decode::decode;
 use super::encode::encode;
 use super::shape::{Name, Shape};
@@ -26,13 +26,22 @@ pub(crate) struct EventCodec<E> {
     events: PhantomData<fn() -> E>,
 }
 
-/// An event that was read, in the shape of today.
-pub(crate) struct Decoded<'a, E> {
-    /// Which of the events that a stored one was split into; 0 where it was not split.
-    pub(crate) ordinal: u32,
-    /// The name under which the event reads today.
-    pub(crate) name: &'a str,
-    pub(crate) event: E,
+/// What a stored event means today.
+pub(crate) enum Decoded<E> {
+    /// One event, under the name and in the shape in which it was stored.
+    Current(E),
+    /// As many events as upcasting made of it, each with its name of today.
+    Upcast(Vec<(String, E)>),
+}
+
+impl<E> Decoded<E> {
+    /// The events, without their names.
+    pub(crate) fn for_each(self, mut each: impl FnMut(E)) {
+        match self {
+            Self::Current(event) => each(event),
+            Self::Upcast(events) => events.into_iter().for_each(|(_, event)| each(event)),
+        }
+    }
 }
 
 impl<E: Serialize + DeserializeOwned> EventCodec<E> {
@@ -49,8 +58,8 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
 
     /// What is to be stored for an event, and the event as it will be read back.
     ///
-    /// Whatever cannot be read back is refused here, before it is written: a variant whose name is not among those
-    /// that are read, a value that JSON does not hold.
+    /// Whatever does not read back is refused here, before it is written: a variant whose name is not among those that
+    /// are read, a value whose JSON is not one of its type.
     pub(crate) fn encode(&self, event: &E) -> Result<(NewEvent, E), Error> {
         let refuse = || Error::new(ErrorKind::Encode);
         let mut payload = Vec::new();
@@ -69,32 +78,25 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
         Ok((NewEvent::from_valid_json(event_type.clone(), *schema, payload), read_back))
     }
 
-    /// Hands each event that a stored one means today to `each`: usually one.
-    pub(crate) fn decode(
-        &self,
-        stored: &RecordedEvent<'_>,
-        mut each: impl FnMut(Decoded<'_, E>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    /// What a stored event means today.
+    pub(crate) fn decode(&self, stored: &RecordedEvent<'_>) -> Result<Decoded<E>, Error> {
         let name = stored.event_type();
         let is_current = if self.chains.is_empty() {
             stored.schema() == SchemaVersion::FIRST
         } else {
             stored.schema() == self.chains.end(name)
         };
-        if is_current {
-            let event = decode(name, stored.payload())
-                .map_err(|source| self.undecodable(stored, source))?;
-            return each(Decoded { ordinal: 0, name, event });
+        if !is_current {
+            return self.decode_old(stored).map(Decoded::Upcast);
         }
-        self.decode_old(stored, each)
+        match decode(name, stored.payload()) {
+            Ok(event) => Ok(Decoded::Current(event)),
+            Err(source) => Err(self.undecodable(stored, source)),
+        }
     }
 
     #[cold]
-    fn decode_old(
-        &self,
-        stored: &RecordedEvent<'_>,
-        mut each: impl FnMut(Decoded<'_, E>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn decode_old(&self, stored: &RecordedEvent<'_>) -> Result<Vec<(String, E)>, Error> {
         let name = stored.event_type();
         if !self.knows(name) {
             return Err(of_stored(ErrorKind::UnknownEvent, stored));
@@ -108,15 +110,13 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
                     .caused_by(source)
             }
         })?;
-        for (ordinal, current) in (0..).zip(&current) {
-            let event = decode(&current.event_type, &current.payload).map_err(|source| {
-                of_stored(ErrorKind::Decode, stored)
-                    .detail(format!("after it was upcast to {}", current.event_type))
-                    .caused_by(source)
-            })?;
-            each(Decoded { ordinal, name: &current.event_type, event })?;
-        }
-        Ok(())
+        let event = |current: Current| match decode(&current.event_type, &current.payload) {
+            Ok(event) => Ok((current.event_type, event)),
+            Err(source) => Err(of_stored(ErrorKind::Decode, stored)
+                .detail(format!("after it was upcast to {}", current.event_type))
+                .caused_by(source)),
+        };
+        current.into_iter().map(event).collect()
     }
 
     #[cold]

@@ -12,6 +12,6 @@ mod upcasters;
 mod chains;
 mod event_codec;
 
-pub(crate) use event_codec::EventCodec;
+pub(crate) use event_codec::{Decoded, EventCodec};
 pub(crate) use shape::{Content, Name, field_names};
 pub use upcasters::{Target, Upcasted, Upcasters};

@@ -42,13 +42,13 @@ impl StreamId {
     /// What kind of thing the stream is about.
     #[must_use]
     pub fn category(&self) -> &str {
-        self.as_ref().category()
+        self.to_ref().category()
     }
 
     /// Which one of its kind the stream is about.
     #[must_use]
     pub fn id(&self) -> &str {
-        self.as_ref().id()
+        self.to_ref().id()
     }
 
     /// The whole identity as text: `category/id`.
@@ -59,7 +59,7 @@ impl StreamId {
 
     /// The same identity, borrowed.
     #[must_use]
-    pub fn as_ref(&self) -> StreamRef<'_> {
+    pub fn to_ref(&self) -> StreamRef<'_> {
         StreamRef { text: &self.text }
     }
 }
@@ -89,6 +89,12 @@ impl<'a> StreamRef<'a> {
         self.text.split_once('/').map_or("", |(_, id)| id)
     }
 
+    /// Whether the stream is of this category.
+    #[must_use]
+    pub fn is_in(self, category: &Category) -> bool {
+        self.text.strip_prefix(category.as_str()).is_some_and(|rest| rest.starts_with('/'))
+    }
+
     /// The whole identity as text: `category/id`.
     #[must_use]
     pub fn as_str(self) -> &'a str {
@@ -116,13 +122,31 @@ impl fmt::Debug for StreamRef<'_> {
 
 impl PartialEq<StreamId> for StreamRef<'_> {
     fn eq(&self, other: &StreamId) -> bool {
-        *self == other.as_ref()
+        *self == other.to_ref()
     }
 }
 
 impl PartialEq<StreamRef<'_>> for StreamId {
     fn eq(&self, other: &StreamRef<'_>) -> bool {
-        self.as_ref() == *other
+        self.to_ref() == *other
+    }
+}
+
+impl AsRef<str> for StreamId {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl PartialEq<str> for StreamId {
+    fn eq(&self, other: &str) -> bool {
+        &*self.text == other
+    }
+}
+
+impl PartialEq<&str> for StreamId {
+    fn eq(&self, other: &&str) -> bool {
+        &*self.text == *other
     }
 }
 
@@ -170,7 +194,7 @@ mod tests {
     fn the_first_slash_separates() {
         let stream: StreamId = "file/a/b".parse().unwrap();
         assert_eq!((stream.category(), stream.id()), ("file", "a/b"));
-        assert_eq!(stream.as_ref().to_stream_id(), stream);
+        assert_eq!(stream.to_ref().to_stream_id(), stream);
         assert!("file".parse::<StreamId>().is_err());
         assert!("file/".parse::<StreamId>().is_err());
         assert!("/a".parse::<StreamId>().is_err());

@@ -126,13 +126,14 @@ impl<A: Aggregate> Binding<A> {
 
     fn fold_batch(&self, loaded: &mut Loaded<A>, batch: &Batch, skip: usize) -> Result<(), Error> {
         for stored in batch.iter().skip(skip) {
-            self.codec.decode(&stored, |decoded| {
-                loaded.state.apply(&decoded.event);
-                Ok(())
-            })?;
-        }
-        if let Some(last) = batch.iter().next_back() {
-            loaded.tip = Some(Tip::from(&last));
+            let expected = loaded.version().get().saturating_add(1);
+            if stored.version().get() != expected {
+                return Err(Error::new(ErrorKind::MissingEvents { from: Version::new(expected) })
+                    .in_stream(stored.stream().to_stream_id())
+                    .at_position(stored.position()));
+            }
+            self.codec.decode(&stored)?.for_each(|event| loaded.state.apply(&event));
+            loaded.tip = Some(Tip::from(&stored));
         }
         Ok(())
     }

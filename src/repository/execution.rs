@@ -43,7 +43,7 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         self
     }
 
-    /// Only once for this aggregate under this key, however often it is repeated, by whomever.
+    /// Only once for this aggregate under this key (of up to 256 bytes), however often it is repeated, by whomever.
     ///
     /// The first time, the key is stored with the events. Every further time the answer is that of the first: its
     /// events, and the version, position and state after them, marked as [repeated](super::Outcome::repeated), even if
@@ -85,10 +85,7 @@ impl<'r, A: Aggregate> Execution<'r, A> {
     pub fn execute(self, command: A::Command) -> Result<Outcome<A>, ExecuteError<A::Error>> {
         let stream = self.binding.stream(self.id)?;
         let mark = self.once.as_deref().map(Tag::once).transpose().map_err(Error::from)?;
-        let occasion = Occasion {
-            now: to_micros(self.binding.backing.clock.now()),
-            metadata: Arc::new(self.metadata.clone().correlated()),
-        };
+        let metadata = Arc::new(self.metadata.clone().correlated());
         let retries = if self.at.is_some() { 0 } else { self.retries };
         let mut retries = Retries::new(&self.binding.backing.turns, retries);
         retries.queue_for(&stream);
@@ -96,7 +93,7 @@ impl<'r, A: Aggregate> Execution<'r, A> {
             if let Some(first) = self.first_time(&stream, mark.as_ref())? {
                 return Ok(first);
             }
-            match self.attempt(&stream, command.clone(), &occasion, mark.as_ref()) {
+            match self.attempt(&stream, command.clone(), &metadata, mark.as_ref()) {
                 Err(ExecuteError::Conflict(conflict)) => {
                     if let Err(conflict) = retries.again_after(conflict) {
                         let first = self.first_time(&stream, mark.as_ref())?;
@@ -112,14 +109,16 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         &self,
         stream: &StreamId,
         command: A::Command,
-        occasion: &Occasion,
+        metadata: &Arc<Metadata>,
         mark: Option<&Tag>,
     ) -> Result<Outcome<A>, ExecuteError<A::Error>> {
         let mut stage = Stage::load(self.binding, stream.clone())?;
         self.check_version(stream, stage.stored_version())?;
-        stage.decide(self.binding, self.id, command, occasion, mark)?;
+        let now = to_micros(self.binding.backing.clock.now());
+        let occasion = Occasion { now, metadata: Arc::clone(metadata) };
+        stage.decide(self.binding, self.id, command, &occasion, mark)?;
         if stage.is_empty() {
-            return Ok(stage.into_outcome(Vec::new(), occasion));
+            return Ok(stage.into_outcome(Vec::new(), &occasion));
         }
         let last = stage.len() - 1;
         let mut commit = stage.write_to(self.commit.clone());
@@ -134,7 +133,7 @@ impl<'r, A: Aggregate> Execution<'r, A> {
             error => error,
         })?;
         stage.written(self.binding, &appended, last);
-        Ok(stage.into_outcome(appended.ids, occasion))
+        Ok(stage.into_outcome(appended.ids, &occasion))
     }
 
     fn check_version(&self, stream: &StreamId, actual: Version) -> Result<(), Conflict> {
@@ -157,10 +156,7 @@ impl<'r, A: Aggregate> Execution<'r, A> {
             for stored in batch?.iter() {
                 ids.push(stored.event_id());
                 last = Some((stored.version(), stored.correlation()));
-                self.binding.codec.decode(&stored, |decoded| {
-                    events.push(decoded.event);
-                    Ok(())
-                })?;
+                self.binding.codec.decode(&stored)?.for_each(|event| events.push(event));
             }
         }
         let Some((version, correlation)) = last else { return Ok(None) };

@@ -104,7 +104,6 @@ impl<A: Aggregate> Repository<A> {
     }
 
     /// The ids of all aggregates that anything has happened to, in the order of their first events.
-    #[must_use]
     pub fn ids(&self) -> Ids<'_, A> {
         Ids::new(&self.binding)
     }

@@ -179,7 +179,9 @@ impl<A: Aggregate> fmt::Debug for History<'_, A> {
     }
 }
 
-/// The events of an aggregate type, one by one, each free to be kept. After an error it tries again at the same place.
+/// The events of an aggregate type, one by one, each free to be kept. After an error it tries again at the same place:
+/// an event that cannot be read is never passed over in silence.
+#[must_use = "an iterator reads nothing by itself"]
 pub struct Recordings<'r, A: Aggregate> {
     binding: &'r Binding<A>,
     /// The variants that are meant, if not all.
@@ -201,7 +203,7 @@ impl<A: Aggregate> Recordings<'_, A> {
         };
         let codec = &self.binding.codec;
         let mut read = VecDeque::new();
-        Recorded::<A>::read(codec, &stored, |recorded| {
+        Recorded::<A>::read(codec, stored, |recorded| {
             let is_meant = |variants: &Vec<u64>| codec.is_one_of(recorded.event_type(), variants);
             match self.variants.as_ref().is_none_or(is_meant) {
                 false => {}
@@ -245,6 +247,7 @@ impl<A: Aggregate> fmt::Debug for Recordings<'_, A> {
 }
 
 /// The ids of all aggregates of a type, in the order of their first events.
+#[must_use = "an iterator reads nothing by itself"]
 pub struct Ids<'r, A: Aggregate> {
     first_events: Events<'r>,
     aggregate: PhantomData<fn() -> A>,

@@ -60,6 +60,18 @@ impl From<Clause> for Filter {
     }
 }
 
+impl From<Category> for Filter {
+    fn from(category: Category) -> Self {
+        Clause::new().category(category).into()
+    }
+}
+
+impl From<Tag> for Filter {
+    fn from(tag: Tag) -> Self {
+        Clause::new().tag(tag).into()
+    }
+}
+
 impl From<StreamId> for Filter {
     fn from(stream: StreamId) -> Self {
         Clause::new().stream(stream).into()
@@ -174,8 +186,7 @@ impl Clause {
     pub fn matches(&self, event: &RecordedEvent<'_>) -> bool {
         let stream = event.stream();
         let any_stream = |named: &Vec<StreamId>| named.iter().any(|one| stream == *one);
-        let any_category =
-            |named: &Vec<Category>| named.iter().any(|one| *one == stream.category());
+        let any_category = |named: &Vec<Category>| named.iter().any(|one| stream.is_in(one));
         let any_type = |named: &Vec<EventType>| named.iter().any(|one| *one == event.event_type());
         self.streams.as_ref().is_none_or(any_stream)
             && self.categories.as_ref().is_none_or(any_category)

@@ -294,7 +294,7 @@ impl Log {
         for index in &candidates {
             let event = self.at(*index);
             if query.matches(&event) {
-                batch.push(&event);
+                batch.share(&self.events, *index);
             }
             if batch.len() as u64 == limit || batch.byte_len() >= PAGE_BYTES {
                 return self.page_up_to(*index, batch, query);

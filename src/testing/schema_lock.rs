@@ -271,7 +271,7 @@ fn unreadable<A: Aggregate>(sample: &Sample) -> Option<String> {
             recorded_at: DateTime::UNIX_EPOCH,
             id: EventId::random(),
         };
-        codec.decode(&RecordedEvent::new(&placement, &event), |_| Ok(()))
+        codec.decode(&RecordedEvent::new(&placement, &event)).map(drop)
     };
     let error = read().err()?;
     Some(format!(
