@@ -9,6 +9,7 @@ use serde::forward_to_deserialize_any;
 use serde_json::Error;
 
 /// Reads the variant of this name from its payload.
+#[inline]
 pub(super) fn decode<E: DeserializeOwned>(name: &str, payload: &[u8]) -> Result<E, Error> {
     E::deserialize(Stored { name, payload })
 }
@@ -26,6 +27,7 @@ impl<'de> Deserializer<'de> for Stored<'de> {
         Err(Error::custom("an event is read as an enum and as nothing else"))
     }
 
+    #[inline]
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _name: &'static str,
@@ -53,6 +55,7 @@ impl<'de> EnumAccess<'de> for Stored<'de> {
     type Error = Error;
     type Variant = Payload<'de>;
 
+    #[inline]
     fn variant_seed<V: DeserializeSeed<'de>>(
         self,
         seed: V,
@@ -67,6 +70,7 @@ struct Payload<'de>(&'de [u8]);
 
 impl<'de> Payload<'de> {
     /// Reads one JSON value and makes sure that nothing stands behind it.
+    #[inline]
     fn read<T>(
         &self,
         read: impl FnOnce(
@@ -84,20 +88,24 @@ impl<'de> VariantAccess<'de> for Payload<'de> {
     type Error = Error;
 
     /// Whatever the payload was: a variant that has lost its last field still reads.
+    #[inline]
     fn unit_variant(self) -> Result<(), Error> {
         self.read(|json| IgnoredAny::deserialize(json)).map(|_| ())
     }
 
+    #[inline]
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Error> {
         self.read(|json| seed.deserialize(json))
     }
 
+    #[inline]
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Error> {
         self.read(|json| json.deserialize_tuple(len, visitor))
     }
 
     /// A payload of `null` reads as one without fields: a variant that has got its first fields, all with a default,
     /// still reads what it wrote as a unit.
+    #[inline]
     fn struct_variant<V: Visitor<'de>>(
         mut self,
         fields: &'static [&'static str],

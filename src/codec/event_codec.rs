@@ -36,6 +36,7 @@ pub(crate) enum Decoded<E> {
 
 impl<E> Decoded<E> {
     /// The events, without their names.
+    #[inline]
     pub(crate) fn for_each(self, mut each: impl FnMut(E)) {
         match self {
             Self::Current(event) => each(event),
@@ -79,6 +80,7 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
     }
 
     /// What a stored event means today.
+    #[inline]
     pub(crate) fn decode(&self, stored: &RecordedEvent<'_>) -> Result<Decoded<E>, Error> {
         let name = stored.event_type();
         let is_current = if self.chains.is_empty() {

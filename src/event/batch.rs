@@ -59,6 +59,7 @@ impl Batch {
     }
 
     /// Takes note of an event at this slot of the last chunk.
+    #[inline]
     fn note(&mut self, slot: usize) {
         let chunk = self.chunks.len() - 1;
         self.events.push((chunk, slot));
@@ -85,6 +86,7 @@ impl Batch {
 
     /// The event at a place in the batch, from 0.
     #[must_use]
+    #[inline]
     pub fn get(&self, index: usize) -> Option<RecordedEvent<'_>> {
         let (chunk, slot) = self.events.get(index)?;
         Some(self.chunks[*chunk].get(*slot))
@@ -92,6 +94,7 @@ impl Batch {
 
     /// The events, in order.
     #[must_use]
+    #[inline]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = RecordedEvent<'_>> + ExactSizeIterator {
         self.events.iter().map(|(chunk, slot)| self.chunks[*chunk].get(*slot))
     }
@@ -161,6 +164,7 @@ impl Chunk {
     }
 
     /// Where the text and the bytes of a slot begin.
+    #[inline]
     fn start_of(&self, slot: usize) -> (usize, usize) {
         match slot.checked_sub(1) {
             Some(before) => (self.slots[before].tags, self.slots[before].payload),
@@ -168,12 +172,14 @@ impl Chunk {
         }
     }
 
+    #[inline]
     fn byte_len_of(&self, slot: usize) -> usize {
         let (text, bytes) = self.start_of(slot);
         let slot = &self.slots[slot];
         size_of::<Slot>() + (slot.tags - text) + (slot.payload - bytes)
     }
 
+    #[inline]
     fn get(&self, slot: usize) -> RecordedEvent<'_> {
         let (text, bytes) = self.start_of(slot);
         let slot = &self.slots[slot];

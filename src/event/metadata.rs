@@ -165,6 +165,7 @@ impl<'a> EncodedMetadata<'a> {
     }
 
     /// Bytes that [`as_bytes`](Self::as_bytes) gave.
+    #[inline]
     pub(super) fn from_encoded(bytes: &'a [u8]) -> Self {
         Self(Cow::Borrowed(bytes))
     }

@@ -68,6 +68,7 @@ impl RecordedEvent<'static> {
 
 impl<'a> RecordedEvent<'a> {
     /// The second part of the stream's name, borrowed for as long as the event itself borrows.
+    #[inline]
     pub(crate) fn key(&self) -> Cow<'a, str> {
         match &self.stream {
             Cow::Borrowed(stream) => Cow::Borrowed(StreamRef::already_checked(stream).id()),
@@ -79,48 +80,56 @@ impl<'a> RecordedEvent<'a> {
 impl RecordedEvent<'_> {
     /// The event's identity.
     #[must_use]
+    #[inline]
     pub fn event_id(&self) -> EventId {
         self.id
     }
 
     /// What happened, under the name that was stored.
     #[must_use]
+    #[inline]
     pub fn event_type(&self) -> &str {
         &self.event_type
     }
 
     /// Which version of its type's shape was stored.
     #[must_use]
+    #[inline]
     pub fn schema(&self) -> SchemaVersion {
         self.schema
     }
 
     /// The stored payload: one JSON value.
     #[must_use]
+    #[inline]
     pub fn payload(&self) -> &[u8] {
         &self.payload
     }
 
     /// The stream the event belongs to.
     #[must_use]
+    #[inline]
     pub fn stream(&self) -> StreamRef<'_> {
         StreamRef::already_checked(&self.stream)
     }
 
     /// The event's place in its stream.
     #[must_use]
+    #[inline]
     pub fn version(&self) -> Version {
         self.version
     }
 
     /// The event's place in the store.
     #[must_use]
+    #[inline]
     pub fn position(&self) -> Position {
         self.position
     }
 
     /// When the event was recorded.
     #[must_use]
+    #[inline]
     pub fn recorded_at(&self) -> DateTime<Utc> {
         self.recorded_at
     }

@@ -73,24 +73,28 @@ pub struct StreamRef<'a> {
 
 impl<'a> StreamRef<'a> {
     /// Text that a [`StreamId`] holds, or has held.
+    #[inline]
     pub(crate) fn already_checked(text: &'a str) -> Self {
         Self { text }
     }
 
     /// What kind of thing the stream is about.
     #[must_use]
+    #[inline]
     pub fn category(self) -> &'a str {
         self.text.split_once('/').map_or(self.text, |(category, _)| category)
     }
 
     /// Which one of its kind the stream is about.
     #[must_use]
+    #[inline]
     pub fn id(self) -> &'a str {
         self.text.split_once('/').map_or("", |(_, id)| id)
     }
 
     /// Whether the stream is of this category.
     #[must_use]
+    #[inline]
     pub fn is_in(self, category: &Category) -> bool {
         self.text.strip_prefix(category.as_str()).is_some_and(|rest| rest.starts_with('/'))
     }

@@ -291,9 +291,9 @@ impl Log {
         let candidates = self.candidates(query);
         let mut batch = Batch::new();
         let limit = query.limited_to().map_or(u64::MAX, std::num::NonZeroU64::get);
+        let all_match = Self::is_told_by_terms(query);
         for index in &candidates {
-            let event = self.at(*index);
-            if query.matches(&event) {
+            if all_match || query.matches(&self.at(*index)) {
                 batch.share(&self.events, *index);
             }
             if batch.len() as u64 == limit || batch.byte_len() >= PAGE_BYTES {
@@ -304,6 +304,18 @@ impl Log {
             Some(last) if candidates.len() == PAGE_EVENTS => self.page_up_to(*last, batch, query),
             _ => (batch, None),
         }
+    }
+
+    /// Whether every candidate matches, because the query names nothing beyond the terms that candidates are found by.
+    fn is_told_by_terms(query: &Query) -> bool {
+        let [clause] = query.filter().clauses() else { return false };
+        let streams = clause.named_streams().is_some();
+        let named = usize::from(streams)
+            + usize::from(clause.named_categories().is_some())
+            + usize::from(clause.named_types().is_some())
+            + usize::from(clause.named_correlation().is_some())
+            + clause.named_tags().len();
+        named <= 1 && (streams || query.versions() == (Version::ZERO, None))
     }
 
     fn page_up_to(&self, last: usize, batch: Batch, query: &Query) -> (Batch, Option<Query>) {
@@ -382,9 +394,12 @@ impl Log {
     ) -> impl DoubleEndedIterator<Item = usize> {
         let postings = self.postings(term);
         let mut start = postings.partition_point(|index| *index < window.start);
-        let end = postings.partition_point(|index| *index < window.end);
+        let mut end = postings.partition_point(|index| *index < window.end);
         if let Term::Stream(_) = term {
-            start = start.max(usize::try_from(query.versions().0.get()).unwrap_or(usize::MAX));
+            let place = |version: Version| usize::try_from(version.get()).unwrap_or(usize::MAX);
+            let (after, up_to) = query.versions();
+            start = start.max(place(after));
+            end = end.min(up_to.map_or(end, place));
         }
         postings[start.min(end)..end].iter().copied()
     }

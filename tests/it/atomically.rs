@@ -212,5 +212,7 @@ fn a_repository_of_another_store_is_refused() {
         unit.execute(&other, "alice", Command::Deposit(1))?;
         Ok(())
     });
-    assert!(matches!(answer, Err(ExecuteError::Store(error)) if *error.kind() == ErrorKind::Store));
+    assert!(
+        matches!(answer, Err(ExecuteError::Store(error)) if *error.kind() == ErrorKind::OtherStore)
+    );
 }
