@@ -1,5 +1,6 @@
 //! What everything that an application holds stands on.
 
+use std::cell::Cell;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -28,14 +29,27 @@ pub(crate) struct Backing {
 /// ever loses a race, nobody ever waits.
 pub(crate) struct Turns {
     /// A stream's turn is the one that its name's hash picks; streams that share one only wait for longer.
-    turns: [FairMutex<()>; 64],
+    turns: [FairMutex<()>; 1024],
 }
 
-/// It is its holder's turn until this is dropped.
-pub(crate) type Turn<'t> = FairMutexGuard<'t, ()>;
+/// It is this thread's turn until this is dropped.
+pub(crate) struct Turn<'t> {
+    _guard: FairMutexGuard<'t, ()>,
+}
 
-/// A wait for a turn is over after this time, turn or not: the holder may be a thread that waits for this one.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        HAS_TURN.set(false);
+    }
+}
+
+thread_local! {
+    /// Whether this thread holds a turn. Then it waits for no other, so that no two threads wait for one another.
+    static HAS_TURN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A wait for a turn is over after this time, turn or not: who holds it may be long about it.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 impl Turns {
     pub(crate) fn new() -> Self {
@@ -44,19 +58,24 @@ impl Turns {
 
     /// Waits for the stream's turn if somebody has it now.
     pub(crate) fn queue(&self, stream: &StreamId) -> Option<Turn<'_>> {
-        let turn = self.of(stream);
-        if turn.is_locked() { turn.try_lock_for(LONGEST_WAIT) } else { None }
+        if self.of(stream).is_locked() { self.take(stream) } else { None }
     }
 
     /// Waits for the stream's turn and takes it.
     pub(crate) fn take(&self, stream: &StreamId) -> Option<Turn<'_>> {
-        self.of(stream).try_lock_for(LONGEST_WAIT)
+        if HAS_TURN.get() {
+            return None;
+        }
+        let guard = self.of(stream).try_lock_for(LONGEST_WAIT)?;
+        HAS_TURN.set(true);
+        Some(Turn { _guard: guard })
     }
 
     fn of(&self, stream: &StreamId) -> &FairMutex<()> {
         let mut hasher = DefaultHasher::new();
         stream.hash(&mut hasher);
-        &self.turns[(hasher.finish() % 64) as usize]
+        let [low, high, ..] = hasher.finish().to_le_bytes();
+        &self.turns[usize::from(u16::from_le_bytes([low, high])) % self.turns.len()]
     }
 }
 

@@ -8,13 +8,14 @@ use crate::id::InvalidName;
 
 /// What identifies one aggregate among those of its type.
 ///
-/// Implemented for `str` and for every type that is `Display + FromStr + Clone` (a UUID, a number, a newtype of the
-/// domain). An id has to survive being written and parsed: one that does not is refused when it is used.
+/// Implemented for `str` and for every type that is `Display + FromStr + Clone + PartialEq` (a UUID, a number, a newtype
+/// of the domain). An id has to survive being written and parsed: one that comes back as another is refused when it is
+/// used.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot identify an aggregate",
-    note = "use `str`, or a type that implements `Display`, `FromStr` and `Clone` and is `Send + Sync + 'static`"
+    note = "use `str`, or a type that implements `Display`, `FromStr`, `Clone` and `PartialEq` and is `Send + Sync + 'static`"
 )]
-pub trait AggregateId: ToOwned + Send + Sync + 'static {
+pub trait AggregateId: ToOwned + PartialEq + Send + Sync + 'static {
     /// The id as the second part of a stream's name.
     fn to_key(&self) -> Cow<'_, str>;
 
@@ -34,7 +35,7 @@ impl AggregateId for str {
 
 impl<T> AggregateId for T
 where
-    T: Display + FromStr<Err: Display> + Clone + Send + Sync + 'static,
+    T: Display + FromStr<Err: Display> + Clone + PartialEq + Send + Sync + 'static,
 {
     fn to_key(&self) -> Cow<'_, str> {
         Cow::Owned(self.to_string())

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::shape::Shape;
+use super::shape::{Name, Shape};
 use super::upcasters::{Failure, Rule, Target, Upcasters};
 use crate::error::{Error, ErrorKind};
 use crate::id::EventType;
@@ -11,7 +11,12 @@ use crate::position::SchemaVersion;
 /// For each stored type that has a history, its rules: the rule at index `n` reads version `n + 1`.
 pub(super) struct Chains {
     rules: BTreeMap<String, Vec<Rule>>,
+    /// For each stored type that has a history, the types of today that some version of it can become.
+    ends: BTreeMap<String, BTreeSet<String>>,
 }
+
+/// More rules than any history has; it bounds how deep they can lead.
+const RULES_MAX: usize = 1_000;
 
 /// An event in a shape that the aggregate reads.
 pub(super) struct Current {
@@ -30,9 +35,15 @@ pub(super) enum ChainError {
 impl Chains {
     /// Checks that every version has one rule, and that every rule leads to something that `shape` reads.
     pub(super) fn new(upcasters: Upcasters, shape: &Shape) -> Result<Self, Error> {
-        let mut chains = Self { rules: BTreeMap::new() };
+        let mut chains = Self { rules: BTreeMap::new(), ends: BTreeMap::new() };
         let (mut renames, mut steps) = (Vec::new(), Vec::new());
-        for rule in upcasters.rules() {
+        let rules = upcasters.rules();
+        if rules.len() > RULES_MAX {
+            return Err(
+                Error::new(ErrorKind::Upcasters).detail(format!("more than {RULES_MAX} rules"))
+            );
+        }
+        for rule in rules {
             EventType::new(&rule.event_type)?;
             match rule.version {
                 Some(version) => steps.push((version, rule)),
@@ -46,8 +57,9 @@ impl Chains {
         for rule in renames {
             chains.add_rename(rule, shape)?;
         }
+        chains.check_aliases(shape)?;
         chains.check_targets(shape)?;
-        chains.check_cycles()?;
+        chains.find_ends()?;
         Ok(chains)
     }
 
@@ -81,9 +93,32 @@ impl Chains {
         Ok(())
     }
 
+    /// Events stored under an alias would pass by the rules of the name that it stands for.
+    fn check_aliases(&self, shape: &Shape) -> Result<(), Error> {
+        for known in shape.names().iter().filter(|known| self.knows(known.name)) {
+            let is_alias =
+                |other: &&Name| other.variant == known.variant && !self.knows(other.name);
+            if let Some(alias) = shape.names().iter().find(is_alias) {
+                let fault = format!(
+                    "its alias {} has no rules of its own; replace the alias by a rename",
+                    alias.name
+                );
+                return Err(unsound(known.name, &fault));
+            }
+        }
+        Ok(())
+    }
+
     fn check_targets(&self, shape: &Shape) -> Result<(), Error> {
         for rule in self.rules.values().flatten() {
-            for target in &rule.targets {
+            for (index, target) in rule.targets.iter().enumerate() {
+                if rule.targets[..index]
+                    .iter()
+                    .any(|earlier| earlier.event_type == target.event_type)
+                {
+                    let fault = format!("a split names {} twice", target.event_type);
+                    return Err(unsound(&rule.event_type, &fault));
+                }
                 let end = self.end(&target.event_type);
                 let goes_on = target.version < end.get();
                 let is_read = target.version == end.get() && shape.reads(&target.event_type);
@@ -99,38 +134,44 @@ impl Chains {
         Ok(())
     }
 
-    /// Refuses a rule from which one gets back to where one came from.
-    fn check_cycles(&self) -> Result<(), Error> {
-        let mut done = BTreeSet::new();
+    /// Finds what each stored type can become, and refuses a rule from which one gets back to where one came from.
+    fn find_ends(&mut self) -> Result<(), Error> {
+        let mut found = BTreeMap::new();
         for (event_type, chain) in &self.rules {
+            let mut ends = BTreeSet::new();
             for version in 1..=index(chain.len()) {
                 let start = Target { event_type: event_type.clone(), version };
-                self.walk(&start, &mut Vec::new(), &mut done)?;
+                ends.extend(self.ends_of(&start, &mut Vec::new(), &mut found)?);
             }
+            self.ends.insert(event_type.clone(), ends);
         }
         Ok(())
     }
 
-    fn walk(
+    fn ends_of(
         &self,
         at: &Target,
         path: &mut Vec<Target>,
-        done: &mut BTreeSet<(String, u32)>,
-    ) -> Result<(), Error> {
+        found: &mut BTreeMap<(String, u32), BTreeSet<String>>,
+    ) -> Result<BTreeSet<String>, Error> {
+        let key = (at.event_type.clone(), at.version);
+        if let Some(ends) = found.get(&key) {
+            return Ok(ends.clone());
+        }
+        let Some(rule) = self.rule(&at.event_type, at.version) else {
+            return Ok(BTreeSet::from([at.event_type.clone()]));
+        };
         if path.contains(at) {
             return Err(unsound(&at.event_type, "its rules lead back to it"));
         }
-        if !done.contains(&(at.event_type.clone(), at.version)) {
-            path.push(at.clone());
-            for target in
-                self.rule(&at.event_type, at.version).map_or(&[][..], |rule| &rule.targets)
-            {
-                self.walk(target, path, done)?;
-            }
-            path.pop();
-            done.insert((at.event_type.clone(), at.version));
+        path.push(at.clone());
+        let mut ends = BTreeSet::new();
+        for target in &rule.targets {
+            ends.extend(self.ends_of(target, path, found)?);
         }
-        Ok(())
+        path.pop();
+        found.insert(key, ends.clone());
+        Ok(ends)
     }
 
     fn rule(&self, event_type: &str, version: u32) -> Option<&Rule> {
@@ -154,36 +195,21 @@ impl Chains {
         SchemaVersion::new(index(rules).saturating_add(1)).unwrap_or_default()
     }
 
-    /// The stored types with a history, and how long it is.
-    pub(super) fn lengths(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.rules.iter().map(|(event_type, rules)| (event_type.as_str(), rules.len()))
+    /// The stored types with a history, and where each rule of it leads.
+    pub(super) fn histories(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
+        let target = |target: &Target| format!("{} v{}", target.event_type, target.version);
+        let targets =
+            move |rule: &Rule| rule.targets.iter().map(target).collect::<Vec<_>>().join(", ");
+        self.rules
+            .iter()
+            .map(move |(name, rules)| (name.as_str(), rules.iter().map(targets).collect()))
     }
 
     /// The stored types of which some version turns into one of these types in the end.
     pub(super) fn sources(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<&str> {
-        let yields_wanted = |event_type: &str| {
-            (1..=index(self.rules[event_type].len())).any(|version| {
-                let mut ends = Vec::new();
-                self.ends_of(event_type, version, &mut ends);
-                ends.iter().any(|end| is_wanted(end))
-            })
-        };
-        self.rules
-            .keys()
-            .map(String::as_str)
-            .filter(|event_type| yields_wanted(event_type))
-            .collect()
-    }
-
-    fn ends_of<'a>(&'a self, event_type: &'a str, version: u32, ends: &mut Vec<&'a str>) {
-        match self.rule(event_type, version) {
-            None => ends.push(event_type),
-            Some(rule) => {
-                for target in &rule.targets {
-                    self.ends_of(&target.event_type, target.version, ends);
-                }
-            }
-        }
+        let yields_wanted =
+            |(_, ends): &(&String, &BTreeSet<String>)| ends.iter().any(|end| is_wanted(end));
+        self.ends.iter().filter(yields_wanted).map(|(event_type, _)| event_type.as_str()).collect()
     }
 
     /// Brings a stored event up to date: to one event, several or none.
@@ -249,6 +275,8 @@ mod tests {
     enum Event {
         A,
         B,
+        #[serde(alias = "Sea")]
+        C,
     }
 
     fn chains(upcasters: Upcasters) -> Result<Chains, String> {
@@ -286,6 +314,12 @@ mod tests {
         );
         refused(Upcasters::new().rename("Old", "A").rename("Old", "B"), "renamed twice");
         refused(Upcasters::new().rename("X", "Y").rename("Y", "X"), "lead back to it");
+        let twice = Upcasters::new().split("X", 1, [("A", 1), ("A", 1)], |_: Value| vec![]);
+        refused(twice, "a split names A twice");
+        refused(Upcasters::new().step("C", 1, same), "its alias Sea has no rules of its own");
+        let many =
+            (1..=1_001).fold(Upcasters::new(), |many, version| many.step("A", version, same));
+        refused(many, "more than 1000 rules");
         refused(
             Upcasters::new().split("X", 1, ["Y"], |_: Value| vec![]).rename("Y", "X"),
             "lead back to it",

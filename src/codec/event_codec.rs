@@ -168,9 +168,9 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
         self.shape.names().iter().map(|name| (name, self.chains.end(name.name)))
     }
 
-    /// The stored types that have a history, and how long it is.
-    pub(crate) fn chain_lengths(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.chains.lengths()
+    /// The stored types that have a history, and where each rule of it leads.
+    pub(crate) fn histories(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
+        self.chains.histories()
     }
 }
 

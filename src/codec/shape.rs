@@ -42,7 +42,7 @@ impl Shape {
         };
         if impossible.variant.is_some() {
             return refuse(format!(
-                "{} takes any name for a variant (`#[serde(other)]`), which would hide events \
+                "{} takes any name for a variant (as `#[serde(other)]` does), which would hide events \
                  that it does not know",
                 std::any::type_name::<E>()
             ));
@@ -55,6 +55,8 @@ impl Shape {
             else {
                 return refuse(format!("the variant {name:?} is listed but not read"));
             };
+            // Where nothing is known of aliases, no name is one.
+            let variant = variant.unwrap_or(shape.names.len() as u64);
             shape.names.push(Name { name, variant, content });
         }
         Ok(shape)
@@ -94,8 +96,8 @@ struct Found {
     names: Option<&'static [&'static str]>,
     /// The fields, if the type asked for a struct.
     fields: Option<&'static [&'static str]>,
-    /// The number of the variant that the name was taken for.
-    variant: Option<u64>,
+    /// The number of the variant that the name was taken for, if it was and as far as that can be told.
+    variant: Option<Option<u64>>,
     /// What that variant holds.
     content: Option<Content>,
 }
@@ -192,10 +194,11 @@ impl<'de> EnumAccess<'de> for Probe<'_> {
         let name: StrDeserializer<'_, Stopped> = self.variant.into_deserializer();
         let identifier = seed.deserialize(name)?;
         // A derived implementation reads the name into a private enum with one variant for each of the type's, so
-        // its discriminant tells which names are aliases of one another.
+        // its discriminant tells which names are aliases of one another. Of others nothing is known.
+        let is_derived = std::any::type_name::<V::Value>().ends_with("__Field");
         let mut number = Number::default();
         std::mem::discriminant(&identifier).hash(&mut number);
-        self.found.variant = Some(number.0);
+        self.found.variant = Some(if is_derived { Some(number.0) } else { None });
         Ok((identifier, self))
     }
 }
@@ -329,6 +332,37 @@ mod tests {
             Other,
         }
         assert!(refusal::<Event>().contains("serde(other)"));
+    }
+
+    #[test]
+    fn names_of_a_hand_written_identifier_are_no_aliases() {
+        struct Checked;
+        impl<'de> Deserialize<'de> for Checked {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let name = String::deserialize(deserializer)?;
+                let known = ["A", "B"].contains(&name.as_str());
+                known.then_some(Self).ok_or_else(|| serde::de::Error::custom("unknown"))
+            }
+        }
+        struct Event;
+        struct EventVisitor;
+        impl<'de> Visitor<'de> for EventVisitor {
+            type Value = Event;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an event")
+            }
+            fn visit_enum<D: EnumAccess<'de>>(self, data: D) -> Result<Event, D::Error> {
+                let (_, content) = data.variant::<Checked>()?;
+                content.unit_variant().map(|()| Event)
+            }
+        }
+        impl<'de> Deserialize<'de> for Event {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_enum("Event", &["A", "B"], EventVisitor)
+            }
+        }
+        let shape = Shape::of::<Event>().unwrap();
+        assert_ne!(shape.variant("A"), shape.variant("B"));
     }
 
     #[test]

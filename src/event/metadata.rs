@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::clock::to_micros;
@@ -31,7 +31,7 @@ pub struct Metadata {
     causation: Option<EventId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "cut_to_micros")]
     occurred_at: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     headers: BTreeMap<String, String>,
@@ -119,6 +119,12 @@ impl Metadata {
         self.correlation = Some(self.correlation.unwrap_or_else(CorrelationId::random));
         self
     }
+}
+
+fn cut_to_micros<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<DateTime<Utc>>, D::Error> {
+    Ok(Option::<DateTime<Utc>>::deserialize(deserializer)?.map(to_micros))
 }
 
 /// Metadata as a recorded event carries it: bytes that are decoded when asked for.
@@ -255,9 +261,13 @@ mod tests {
             .with_occurred_at(time)
             .with_header("", "empty name")
             .with_header("ip", "192.0.2.7");
-        for metadata in [full, Metadata::new(), Metadata::new().with_actor("")] {
+        let json = r#"{"occurred_at":"2016-12-31T23:59:60.1234567Z"}"#;
+        let leap: Metadata = serde_json::from_str(json).unwrap();
+        for metadata in [full, leap, Metadata::new(), Metadata::new().with_actor("")] {
             let encoded = EncodedMetadata::encode(&metadata);
             assert_eq!(encoded.fields().into_metadata(), metadata);
+            let json = serde_json::to_string(&metadata).unwrap();
+            assert_eq!(serde_json::from_str::<Metadata>(&json).unwrap(), metadata);
         }
     }
 }

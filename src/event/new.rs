@@ -42,14 +42,21 @@ impl NewEvent {
         }
     }
 
-    /// An event whose payload is JSON already. It is checked to be one complete JSON value.
-    pub fn from_json(event_type: EventType, payload: impl Into<Vec<u8>>) -> Result<Self, Error> {
-        let payload = payload.into();
-        match serde_json::from_slice::<IgnoredAny>(&payload) {
-            Ok(_) => Ok(Self::from_valid_json(event_type, SchemaVersion::FIRST, payload)),
-            Err(source) => Err(Error::new(ErrorKind::Encode)
+    /// An event whose payload is JSON already. It is checked to be one complete JSON value; white space around it
+    /// is cut off.
+    pub fn from_json(event_type: EventType, payload: impl AsRef<[u8]>) -> Result<Self, Error> {
+        let refuse = |event_type, source: Box<dyn std::error::Error + Send + Sync>| {
+            Error::new(ErrorKind::Encode)
                 .of_event(event_type, SchemaVersion::FIRST)
-                .caused_by(source)),
+                .caused_by(source)
+        };
+        let text = match std::str::from_utf8(payload.as_ref()) {
+            Ok(text) => text.trim_matches([' ', '\t', '\r', '\n']),
+            Err(source) => return Err(refuse(event_type, source.into())),
+        };
+        match serde_json::from_str::<IgnoredAny>(text) {
+            Ok(_) => Ok(Self::from_valid_json(event_type, SchemaVersion::FIRST, text.into())),
+            Err(source) => Err(refuse(event_type, source.into())),
         }
     }
 

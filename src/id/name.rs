@@ -73,12 +73,12 @@ impl Fault {
     }
 }
 
-/// Characters that reorder or hide their neighbours when shown, so that one name can pass for another.
+/// Characters that reorder their neighbours when shown, or break the line, so that one name can pass for another.
 fn is_direction_mark(c: char) -> bool {
     matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The rules that all names share: not empty, bounded, nothing invisible.
+/// The rules that all names share: not empty, bounded, no control or direction characters.
 pub(super) fn check(what: &'static str, name: &str, limit: usize) -> Result<(), InvalidName> {
     let refuse = |fault| Err(InvalidName::new(what, name, fault));
     if name.is_empty() {
@@ -226,6 +226,13 @@ impl Tag {
     pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidName> {
         let name = name.as_ref();
         check_unreserved("tag", name, Self::BYTES_MAX)?;
+        Ok(Self(name.into()))
+    }
+
+    /// A tag as a store has kept it. For those who implement a store: it may also be one that annals reserves for itself.
+    pub fn stored(name: impl AsRef<str>) -> Result<Self, InvalidName> {
+        let name = name.as_ref();
+        check("tag", name, Self::BYTES_MAX)?;
         Ok(Self(name.into()))
     }
 

@@ -39,9 +39,8 @@ impl<A: Aggregate> Binding<A> {
         let stream = StreamId::new(&self.category, &key)?;
         let broken = || Error::new(ErrorKind::AggregateId).in_stream(stream.clone());
         let read_back = A::Id::from_key(&key).map_err(|source| broken().caused_by(source))?;
-        let again = read_back.to_key();
-        if again != key {
-            return Err(broken().detail(format!("it comes back as {again:?}")));
+        if *read_back != *id {
+            return Err(broken().detail(format!("it comes back as {:?}", read_back.to_key())));
         }
         Ok(stream)
     }
@@ -85,6 +84,8 @@ impl<A: Aggregate> Binding<A> {
             if let Some(loaded) = folded {
                 return Ok(loaded);
             }
+            // The snapshots are those of another log. That they cannot be removed is no reason not to fold.
+            let _ = self.backing.snapshots.forget(stream);
         }
         let mut loaded = Loaded::initial();
         for batch in Batches::new(&self.backing.store, query) {
@@ -141,8 +142,9 @@ impl<A: Aggregate> Binding<A> {
     /// The newest snapshot that this program can use. What cannot be read is as good as not there.
     fn newest_snapshot(&self, stream: &StreamId, at: Option<At>) -> Option<(Snapshot, A)> {
         let plan = self.snapshots.as_ref()?;
-        let snapshot = self.backing.snapshots.newest(stream, at).ok()??;
-        if snapshot.version == Version::ZERO || snapshot.fingerprint != self.fingerprint(plan) {
+        let fingerprint = self.fingerprint(plan);
+        let snapshot = self.backing.snapshots.newest(stream, fingerprint, at).ok()??;
+        if snapshot.version == Version::ZERO || snapshot.fingerprint != fingerprint {
             return None;
         }
         let state = plan.decode(&snapshot.state).ok()?;
@@ -150,7 +152,7 @@ impl<A: Aggregate> Binding<A> {
     }
 
     fn fingerprint(&self, plan: &SnapshotPlan<A>) -> u64 {
-        plan.fingerprint(self.codec.chain_lengths())
+        plan.fingerprint(self.codec.histories())
     }
 
     /// Takes a snapshot of a state at the end of its stream, if the plan says so and the state is durable. That it

@@ -135,8 +135,12 @@ impl<A: Aggregate + Serialize + DeserializeOwned> Repository<A> {
         self
     }
 
-    /// Declares which meaning of `apply` the snapshots have; those of another revision are passed over. Fields of the state
-    /// and upcasters are compared without being declared. Takes no snapshots by itself.
+    /// Declares which meaning of `apply` the snapshots have; those of another revision are passed over. Takes no
+    /// snapshots by itself.
+    ///
+    /// What can be seen is compared without being declared: the state's type, its fields, the fields of what its
+    /// initial value holds, and where upcasters lead. What can not be seen is yours to declare: what `apply` does, what
+    /// an upcaster does, and the fields of what is not there yet in the initial value, such as the items of a list.
     #[must_use]
     pub fn snapshot_revision(mut self, revision: u32) -> Self {
         let plan = self.binding.snapshots.take().unwrap_or_else(|| SnapshotPlan::new(|_, _| false));

@@ -25,9 +25,11 @@ impl<'b> Retries<'b> {
         Self { turns, turn: None, left: retries, done: 0, last: None }
     }
 
-    /// Before the first try: waits behind those who race for the stream already.
+    /// Before the first try: waits behind those who race for the stream already, if a lost race would be repeated.
     pub(crate) fn queue_for(&mut self, stream: &StreamId) {
-        self.turn = self.turns.queue(stream);
+        if self.left > 0 {
+            self.turn = self.turns.queue(stream);
+        }
     }
 
     /// Waits for the next try, or gives the conflict back: when no try is left, or when the same conflict came twice

@@ -13,8 +13,8 @@ use crate::position::Version;
 /// Keeps snapshots in memory, a few for each stream.
 #[derive(Debug, Default)]
 pub struct MemorySnapshots {
-    /// Each stream's snapshots by ascending version.
-    streams: Mutex<HashMap<StreamId, Vec<Snapshot>>>,
+    /// Each stream's snapshots: by fingerprint, and by ascending version.
+    streams: Mutex<HashMap<StreamId, HashMap<u64, Vec<Snapshot>>>>,
 }
 
 impl MemorySnapshots {
@@ -26,24 +26,34 @@ impl MemorySnapshots {
 }
 
 impl SnapshotStore for MemorySnapshots {
-    fn newest(&self, stream: &StreamId, within: Option<At>) -> Result<Option<Snapshot>, Error> {
+    fn newest(
+        &self,
+        stream: &StreamId,
+        fingerprint: u64,
+        within: Option<At>,
+    ) -> Result<Option<Snapshot>, Error> {
         let streams = self.streams.lock();
-        let snapshots = streams.get(stream).map_or(&[][..], Vec::as_slice);
+        let snapshots = streams.get(stream).and_then(|stream| stream.get(&fingerprint));
         let fits = |snapshot: &&Snapshot| within.is_none_or(|at| snapshot.is_within(at));
-        Ok(snapshots.iter().rev().find(fits).cloned())
+        Ok(snapshots.and_then(|snapshots| snapshots.iter().rev().find(fits)).cloned())
     }
 
     fn save(&self, snapshot: Snapshot) -> Result<(), Error> {
         let mut streams = self.streams.lock();
-        let snapshots = streams.entry(snapshot.stream.clone()).or_default();
-        // What is at this version or after it was made from another program or another log.
-        let older = snapshots.partition_point(|older| older.version < snapshot.version);
-        snapshots.truncate(older);
-        snapshots.push(snapshot);
+        let stream = streams.entry(snapshot.stream.clone()).or_default();
+        let snapshots = stream.entry(snapshot.fingerprint).or_default();
+        match snapshots.binary_search_by_key(&snapshot.version, |kept| kept.version) {
+            Ok(place) => snapshots[place] = snapshot,
+            Err(place) => snapshots.insert(place, snapshot),
+        }
         let versions: Vec<Version> = snapshots.iter().map(|snapshot| snapshot.version).collect();
-        let keep = kept(&versions);
-        let mut keep = keep.iter();
-        snapshots.retain(|_| keep.next().copied().unwrap_or(false));
+        let mut keep = kept(&versions).into_iter();
+        snapshots.retain(|_| keep.next().unwrap_or(false));
+        Ok(())
+    }
+
+    fn forget(&self, stream: &StreamId) -> Result<(), Error> {
+        self.streams.lock().remove(stream);
         Ok(())
     }
 }

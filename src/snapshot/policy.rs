@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::codec::field_names;
 use crate::position::Version;
@@ -14,18 +15,19 @@ use crate::position::Version;
 pub(crate) struct SnapshotPlan<A> {
     is_due: Arc<dyn Fn(Version, Version) -> bool + Send + Sync>,
     revision: u32,
-    fields: &'static [&'static str],
+    /// A digest of the state's type and of its fields, as far as they can be seen.
+    state: u64,
     encode: fn(&A) -> serde_json::Result<Vec<u8>>,
     decode: fn(&[u8]) -> serde_json::Result<A>,
 }
 
-impl<A: Serialize + DeserializeOwned> SnapshotPlan<A> {
+impl<A: Default + Serialize + DeserializeOwned> SnapshotPlan<A> {
     /// Takes a snapshot when `is_due` says so of the version of the last one and the current version.
     pub(crate) fn new(is_due: impl Fn(Version, Version) -> bool + Send + Sync + 'static) -> Self {
         Self {
             is_due: Arc::new(is_due),
             revision: 0,
-            fields: field_names::<A>(),
+            state: digest_of_state::<A>(),
             encode: serde_json::to_vec,
             decode: |state| serde_json::from_slice(state),
         }
@@ -54,15 +56,17 @@ impl<A> SnapshotPlan<A> {
     }
 
     /// A digest of all that the meaning of a state depends on beside the events.
-    pub(crate) fn fingerprint<'a>(&self, chains: impl Iterator<Item = (&'a str, usize)>) -> u64 {
+    pub(crate) fn fingerprint<'a>(
+        &self,
+        histories: impl Iterator<Item = (&'a str, Vec<String>)>,
+    ) -> u64 {
         let mut digest = Digest::new();
         digest.number(u64::from(self.revision));
-        for field in self.fields {
-            digest.text(field);
-        }
-        for (event_type, length) in chains {
+        digest.number(self.state);
+        for (event_type, rules) in histories {
             digest.text(event_type);
-            digest.number(length as u64);
+            rules.iter().for_each(|rule| digest.text(rule));
+            digest.number(rules.len() as u64);
         }
         digest.0
     }
@@ -78,8 +82,34 @@ impl<A> fmt::Debug for SnapshotPlan<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SnapshotPlan")
             .field("revision", &self.revision)
-            .field("fields", &self.fields)
+            .field("state", &self.state)
             .finish_non_exhaustive()
+    }
+}
+
+/// What can be seen of a state's shape: its type, the fields that it reads, and those of its initial value, also
+/// nested ones.
+fn digest_of_state<A: Default + Serialize + DeserializeOwned>() -> u64 {
+    let mut digest = Digest::new();
+    digest.text(std::any::type_name::<A>());
+    field_names::<A>().iter().for_each(|field| digest.text(field));
+    if let Ok(initial) = serde_json::to_value(A::default()) {
+        digest_fields(&initial, &mut digest);
+    }
+    digest.0
+}
+
+fn digest_fields(value: &Value, digest: &mut Digest) {
+    match value {
+        Value::Object(fields) => {
+            digest.number(fields.len() as u64);
+            for (name, value) in fields {
+                digest.text(name);
+                digest_fields(value, digest);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| digest_fields(item, digest)),
+        _ => {}
     }
 }
 

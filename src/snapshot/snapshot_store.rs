@@ -22,8 +22,8 @@ pub struct Snapshot {
     pub recorded_at: DateTime<Utc>,
     /// Its identity. A log that has another event at this version is not the one the snapshot was made from.
     pub event_id: EventId,
-    /// What the state's meaning depends on beside the events: a digest of the state's fields, the lengths of the
-    /// upcaster chains, and the revision that the repository declares.
+    /// What the state's meaning depends on beside the events: a digest of the state's type and fields, the upcasters, and
+    /// the revision that the repository declares.
     pub fingerprint: u64,
     /// The state, as JSON.
     pub state: Vec<u8>,
@@ -45,11 +45,21 @@ impl Snapshot {
 ///
 /// An error is not an obstacle: whoever loads folds the events instead.
 pub trait SnapshotStore: fmt::Debug + Send + Sync + 'static {
-    /// The newest snapshot of the stream, or the newest that lies [within](Snapshot::is_within) a point in history.
-    fn newest(&self, stream: &StreamId, within: Option<At>) -> Result<Option<Snapshot>, Error>;
+    /// The newest snapshot of the stream with this fingerprint, or the newest that lies
+    /// [within](Snapshot::is_within) a point in history.
+    fn newest(
+        &self,
+        stream: &StreamId,
+        fingerprint: u64,
+        within: Option<At>,
+    ) -> Result<Option<Snapshot>, Error>;
 
-    /// Keeps a snapshot, and lets go of those that are no longer [`kept`].
+    /// Keeps a snapshot, and lets go of those of the same stream and fingerprint that are no longer [`kept`]. They may
+    /// come in any order.
     fn save(&self, snapshot: Snapshot) -> Result<(), Error>;
+
+    /// Lets go of all snapshots of the stream.
+    fn forget(&self, stream: &StreamId) -> Result<(), Error>;
 }
 
 /// Which of a stream's snapshots to keep: the newest, and a few at growing distances behind it, so that time travel

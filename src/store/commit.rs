@@ -196,7 +196,7 @@ pub struct Limits {
     pub tags_max: usize,
     /// The most events of a commit; 65,536 unless said otherwise.
     pub commit_events_max: usize,
-    /// The largest commit in bytes, payloads and metadata taken together; 64 MiB unless said otherwise.
+    /// The largest commit in bytes: payloads, metadata, types and tags taken together; 64 MiB unless said otherwise.
     pub commit_bytes_max: usize,
 }
 
@@ -218,11 +218,15 @@ impl Limits {
         let payload = event.payload().len();
         let headers = event.metadata().headers().map(|(name, value)| name.len() + value.len());
         let metadata = event.metadata().actor().map_or(0, str::len) + headers.sum::<usize>();
+        // The mark of a command that is carried out once is not the user's.
+        let tags = event.tags().iter().filter(|tag| !tag.starts_with('$')).count();
+        let names =
+            event.event_type().as_str().len() + event.tags().iter().map(str::len).sum::<usize>();
         let checked = limit("bytes of payload", payload, self.payload_bytes_max)
             .and_then(|()| limit("bytes of metadata", metadata, self.metadata_bytes_max))
-            .and_then(|()| limit("tags", event.tags().iter().count(), self.tags_max));
+            .and_then(|()| limit("tags", tags, self.tags_max));
         match checked {
-            Ok(()) => Ok(payload + metadata),
+            Ok(()) => Ok(payload + metadata + names),
             Err(error) => Err(error.of_event(event.event_type().clone(), event.schema())),
         }
     }

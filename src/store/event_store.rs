@@ -29,14 +29,16 @@ use crate::position::{Position, Version};
 ///    each in the order of the commit and against the log as it was before. A conflict names the first that fails;
 ///    for a condition, the first event that it rules out.
 /// 4. **Idempotency is exact.** An event id stands in a store at most once. A commit whose ids, all given by the
-///    caller, are exactly those of one earlier commit, in the same streams with the same content, is answered with
+///    caller, are exactly those of one earlier commit, in the same streams with the same content (in each stream in the
+///    same order; the order of the streams does not matter), is answered with
 ///    [`Appended::already_there`] and the original places, whatever its expectations, guards and conditions say now.
-///    Any other overlap is an error of the kind [`EventIdTaken`](crate::ErrorKind::EventIdTaken). Events without an id
-///    get a new one from [`FreshEventIds`](crate::id::FreshEventIds).
-/// 5. **The time of recording** is one per commit and never goes backwards, whatever the clock does.
+///    Any other overlap is an error of the kind [`EventIdTaken`](crate::ErrorKind::EventIdTaken). An id counts as given
+///    whoever made it first. Events without an id get a new one from [`FreshEventIds`](crate::id::FreshEventIds).
+/// 5. **The time of recording** is one per commit: what the clock says, cut to microseconds, or the time of the commit
+///    before if that is later. It never goes backwards, whatever the clock does.
 ///
 /// After [`close`](Self::close), every call, also one that is waiting, answers with the kind
-/// [`Closed`](crate::ErrorKind::Closed).
+/// [`Closed`](crate::ErrorKind::Closed); only a commit that is not well-formed may still be told so first.
 ///
 /// The contract suite in [`testing`](crate::testing) (feature `testing`) holds any store to these laws in one line.
 ///

@@ -175,17 +175,31 @@ impl Log {
             return Ok(None);
         };
         let earlier = self.commit_of(index);
-        let is_same = |((stream, new), old): ((&StreamId, &NewEvent), RecordedEvent<'_>)| {
-            old.stream() == *stream && new.id() == Some(old.event_id()) && old.has_content_of(new)
-        };
-        let mut pairs = commit.events().zip(earlier.clone().map(|index| self.at(index)));
-        if commit.events().count() == earlier.len() && pairs.all(is_same) {
-            return Ok(Some(self.answer(commit, earlier.start, true)));
+        let starts: Option<Vec<usize>> =
+            commit.writes().iter().map(|write| self.repeats(write, &earlier)).collect();
+        if let Some(starts) = starts
+            && commit.events().count() == earlier.len()
+        {
+            return Ok(Some(self.answer(commit, &starts, earlier, true)));
         }
         Err(Error::new(ErrorKind::EventIdTaken)
             .detail(self.at(index).event_id().to_string())
             .in_stream(stream.clone())
             .at_position(self.at(index).position()))
+    }
+
+    /// Where the events of a write stand in an earlier commit, if they do, with the same content.
+    fn repeats(&self, write: &StreamWrite, earlier: &Range<usize>) -> Option<usize> {
+        let start = *self.ids.get(&write.events.first()?.id()?)?;
+        let is_same = |(index, new): (usize, &NewEvent)| {
+            let old = earlier.contains(&index).then(|| self.at(index));
+            old.is_some_and(|old| {
+                old.stream() == write.stream
+                    && new.id() == Some(old.event_id())
+                    && old.has_content_of(new)
+            })
+        };
+        (start..).zip(&write.events).all(is_same).then_some(start)
     }
 
     /// The indices of the events that were committed together with this one.
@@ -236,19 +250,22 @@ impl Log {
         let last = self.events.iter().next_back();
         let recorded_at = last.map_or(now, |last| last.recorded_at().max(now));
         let mut fresh = FreshEventIds::at(recorded_at);
-        let first = self.events.len();
+        let (first, mut starts) = (self.events.len(), Vec::new());
         self.commits.push(first);
-        for (stream, event) in commit.events() {
-            let placement = Placement {
-                stream: stream.clone(),
-                version: Version::new(self.version(stream).get() + 1),
-                position: Position::new(self.head().get() + 1),
-                recorded_at,
-                id: event.id().unwrap_or_else(|| fresh.take()),
-            };
-            self.push(&RecordedEvent::new(&placement, event));
+        for write in commit.writes() {
+            starts.push(self.events.len());
+            for event in &write.events {
+                let placement = Placement {
+                    stream: write.stream.clone(),
+                    version: Version::new(self.version(&write.stream).get() + 1),
+                    position: Position::new(self.head().get() + 1),
+                    recorded_at,
+                    id: event.id().unwrap_or_else(|| fresh.take()),
+                };
+                self.push(&RecordedEvent::new(&placement, event));
+            }
         }
-        self.answer(commit, first, false)
+        self.answer(commit, &starts, first..self.events.len(), false)
     }
 
     fn push(&mut self, event: &RecordedEvent<'_>) {
@@ -268,22 +285,28 @@ impl Log {
         self.events.push(event);
     }
 
-    /// What to say of a commit whose events stand from this index on.
-    fn answer(&self, commit: &Commit, first: usize, already_there: bool) -> Appended {
-        let events = || (first..).map(|index| self.at(index)).take(commit.events().count());
-        let mut end = first;
-        let last_version = |write: &StreamWrite| {
-            end += write.events.len();
-            (write.stream.clone(), self.at(end - 1).version())
-        };
-        Appended {
-            versions: commit.writes().iter().map(last_version).collect(),
-            first: self.at(first).position(),
-            last: self.at(end - 1).position(),
-            ids: events().map(|event| event.event_id()).collect(),
-            recorded_at: self.at(first).recorded_at(),
+    /// What to say of a commit whose events stand at these indices, those of each write from its start on.
+    fn answer(
+        &self,
+        commit: &Commit,
+        starts: &[usize],
+        indices: Range<usize>,
+        already_there: bool,
+    ) -> Appended {
+        let mut appended = Appended {
+            first: self.at(indices.start).position(),
+            last: self.at(indices.end - 1).position(),
+            versions: Vec::with_capacity(starts.len()),
+            ids: Vec::with_capacity(indices.len()),
+            recorded_at: self.at(indices.start).recorded_at(),
             already_there,
+        };
+        for (write, start) in commit.writes().iter().zip(starts) {
+            let events = *start..start + write.events.len();
+            appended.versions.push((write.stream.clone(), self.at(events.end - 1).version()));
+            appended.ids.extend(events.map(|index| self.at(index).event_id()));
         }
+        appended
     }
 
     /// The next events that a query asks for, and the query for the rest.

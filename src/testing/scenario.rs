@@ -91,8 +91,9 @@ impl<'i, A: Aggregate> Scenario<'i, A> {
     #[track_caller]
     pub fn given(self, events: impl IntoIterator<Item = A::Event>) -> Self {
         for event in events {
-            let (event, _) = succeed(self.repository.binding().codec.encode(&event));
-            self.append(event);
+            let (new, event) = succeed(self.repository.binding().codec.encode(&event));
+            let tags = succeed(A::tags(&event).map_err(Error::from));
+            self.append(new.with_tags(tags));
         }
         self
     }

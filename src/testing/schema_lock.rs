@@ -6,7 +6,6 @@ use std::path::Path;
 
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::scenario::Causes;
 use crate::aggregate::Aggregate;
@@ -51,20 +50,20 @@ pub struct SchemaLock {
     now: Lock,
     /// What is wrong with the samples themselves.
     findings: Vec<String>,
-    /// What is wrong with reading a sample from a file.
-    unreadable: fn(&Sample) -> Option<String>,
+    /// What an event means to the program now.
+    meaning: fn(&Form) -> Result<Vec<Form>, Error>,
     /// Whether events of this stored type are read somehow.
     known: BTreeSet<String>,
 }
 
 /// The content of the file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Lock {
     aggregate: String,
     /// The event types that are read, each with the version that is written and its fields.
     events: BTreeMap<String, Shape>,
-    /// The length of each chain of upcasters.
-    upcasters: BTreeMap<String, usize>,
+    /// Where each rule of each chain of upcasters leads.
+    upcasters: BTreeMap<String, Vec<String>>,
     samples: Vec<Sample>,
 }
 
@@ -74,11 +73,38 @@ struct Shape {
     content: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// An event as it was stored, and what it meant when the file was written.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Sample {
+    #[serde(flatten)]
+    stored: Form,
+    /// Left out where it is what was stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    means: Option<Vec<Form>>,
+}
+
+/// An event in one of its forms. The payload is kept as text, so that no number loses digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Form {
     event: String,
     version: u32,
-    payload: Value,
+    payload: String,
+}
+
+impl From<&NewEvent> for Form {
+    fn from(event: &NewEvent) -> Self {
+        Self {
+            event: event.event_type().to_string(),
+            version: event.schema().get(),
+            payload: String::from_utf8_lossy(event.payload()).into_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} v{} {}", self.event, self.version, self.payload)
+    }
 }
 
 /// What a [`SchemaLock`] found.
@@ -117,17 +143,23 @@ impl SchemaLock {
         let codec = EventCodec::<A::Event>::new(A::upcasters())?;
         let (mut now, mut sampled) = (current::<A>(&codec), BTreeSet::new());
         for event in samples {
-            let (event, _) = codec.encode(&event)?;
-            let payload = serde_json::from_slice(event.payload()).unwrap_or_default();
-            sampled.extend(codec.variants(&[event.event_type().to_string()])?);
-            let (event, version) = (event.event_type().to_string(), event.schema().get());
-            now.samples.push(Sample { event, version, payload });
+            let stored = Form::from(&codec.encode(&event)?.0);
+            let variants = codec.variants(std::slice::from_ref(&stored.event))?;
+            // Under an alias the same event may have been stored.
+            for (name, version) in
+                codec.names().filter(|(name, _)| variants.contains(&name.variant))
+            {
+                let (event, version) = (name.name.to_owned(), version.get());
+                let stored = Form { event, version, payload: stored.payload.clone() };
+                now.samples.push(Sample { means: told(&stored, meaning::<A>(&stored)?), stored });
+            }
+            sampled.extend(variants);
         }
         let missing = codec.names().filter(|(name, _)| !sampled.contains(&name.variant));
         let findings =
             missing.map(|(name, _)| format!("there is no sample of {}", name.name)).collect();
         let known = now.events.keys().chain(now.upcasters.keys()).cloned().collect();
-        Ok(Self { now, findings, unreadable: unreadable::<A>, known })
+        Ok(Self { now, findings, meaning: meaning::<A>, known })
     }
 
     /// Compares with the file. With `ANNALS_SCHEMA_LOCK=update` in the environment, [updates](Self::update) it.
@@ -155,14 +187,14 @@ impl SchemaLock {
         let mut lock = self.now.clone();
         if let Some(locked) = read(path)? {
             finish(self.damage(&locked))?;
-            let kept = locked.samples.into_iter();
-            lock.samples =
-                kept.chain(lock.samples.drain(..)).fold(Vec::new(), |mut samples, sample| {
-                    if !samples.contains(&sample) {
-                        samples.push(sample);
-                    }
-                    samples
-                });
+            let is_old =
+                |sample: &Sample| !lock.samples.iter().any(|now| now.stored == sample.stored);
+            let old: Vec<Form> =
+                locked.samples.into_iter().filter(is_old).map(|sample| sample.stored).collect();
+            for stored in old {
+                lock.samples
+                    .push(Sample { means: told(&stored, (self.meaning)(&stored)?), stored });
+            }
         }
         finish(self.findings.clone())?;
         let json =
@@ -174,6 +206,10 @@ impl SchemaLock {
     /// What can no longer be read, or could not be told apart. No update makes that good.
     fn damage(&self, locked: &Lock) -> Vec<String> {
         let mut findings = Vec::new();
+        if self.now.aggregate != locked.aggregate {
+            let (now, then) = (&self.now.aggregate, &locked.aggregate);
+            findings.push(format!("events were recorded for {then}, which {now} does not read"));
+        }
         for (event, shape) in &locked.events {
             if !self.known.contains(event) {
                 findings.push(format!(
@@ -188,24 +224,22 @@ impl SchemaLock {
                 ));
             }
         }
-        for (event, length) in &locked.upcasters {
-            if self.now.upcasters.get(event).is_none_or(|now| now < length) {
+        for (event, rules) in &locked.upcasters {
+            if self.now.upcasters.get(event).is_none_or(|now| now.len() < rules.len()) {
                 findings.push(format!("an upcaster of {event} is gone"));
             }
         }
-        findings.extend(locked.samples.iter().filter_map(self.unreadable));
+        for Sample { stored, .. } in &locked.samples {
+            if let Err(error) = (self.meaning)(stored) {
+                findings.push(format!("the sample {stored}: {error}{}", Causes(&error)));
+            }
+        }
         findings
     }
 
     /// What differs and may be intended.
     fn drift(&self, locked: &Lock) -> Vec<String> {
         let mut findings = self.findings.clone();
-        if self.now.aggregate != locked.aggregate {
-            findings.push(format!(
-                "the aggregate is {}, it was {}",
-                self.now.aggregate, locked.aggregate
-            ));
-        }
         for (event, shape) in &self.now.events {
             match locked.events.get(event) {
                 None => findings.push(format!("{event} is new")),
@@ -216,19 +250,24 @@ impl SchemaLock {
                 Some(_) => {}
             }
         }
-        for sample in &self.now.samples {
-            if !locked.samples.contains(sample) {
-                findings.push(format!(
-                    "{} v{} is now written {}",
-                    sample.event, sample.version, sample.payload
-                ));
+        for Sample { stored, .. } in &self.now.samples {
+            if !locked.samples.iter().any(|sample| sample.stored == *stored) {
+                findings.push(format!("now written, and not yet locked: {stored}"));
+            }
+        }
+        for Sample { stored, means } in &locked.samples {
+            let now = (self.meaning)(stored).map(|meaning| told(stored, meaning));
+            if now.is_ok_and(|now| now != *means) {
+                findings.push(format!("the sample {stored} means something else now"));
             }
         }
         for event in locked.events.keys().filter(|event| !self.now.events.contains_key(*event)) {
             findings.push(format!("{event} is only read by an upcaster now"));
         }
-        if self.now.upcasters != locked.upcasters && findings.is_empty() {
-            findings.push("the upcasters have grown".to_owned());
+        for (event, rules) in &self.now.upcasters {
+            if locked.upcasters.get(event) != Some(rules) {
+                findings.push(format!("the upcasters of {event} lead to {}", rules.join("; ")));
+            }
         }
         if !findings.is_empty() {
             findings.push(
@@ -249,38 +288,36 @@ fn current<A: Aggregate>(codec: &EventCodec<A::Event>) -> Lock {
     let event = |(name, version): (&Name, SchemaVersion)| {
         (name.name.to_owned(), Shape { version: version.get(), content: content(&name.content) })
     };
-    let chain = |(event_type, length): (&str, usize)| (event_type.to_owned(), length);
+    let history = |(event_type, rules): (&str, Vec<String>)| (event_type.to_owned(), rules);
     Lock {
         aggregate: A::TYPE.to_owned(),
         events: codec.names().map(event).collect(),
-        upcasters: codec.chain_lengths().map(chain).collect(),
+        upcasters: codec.histories().map(history).collect(),
         samples: Vec::new(),
     }
 }
 
-/// Why a sample cannot be read, if it cannot.
-fn unreadable<A: Aggregate>(sample: &Sample) -> Option<String> {
-    let read = || -> Result<(), Error> {
-        let codec = EventCodec::<A::Event>::new(A::upcasters())?;
-        let event = NewEvent::new(EventType::new(&sample.event)?, &sample.payload)?
-            .with_schema(SchemaVersion::new(sample.version).unwrap_or_default());
-        let placement = Placement {
-            stream: StreamId::new(&Category::new(A::TYPE)?, "sample")?,
-            version: Version::new(1),
-            position: Position::new(1),
-            recorded_at: DateTime::UNIX_EPOCH,
-            id: EventId::random(),
-        };
-        codec.decode(&RecordedEvent::new(&placement, &event)).map(drop)
+/// What an event that was stored in this form means today.
+fn meaning<A: Aggregate>(stored: &Form) -> Result<Vec<Form>, Error> {
+    let codec = EventCodec::<A::Event>::new(A::upcasters())?;
+    let schema = SchemaVersion::new(stored.version).unwrap_or_default();
+    let event = NewEvent::from_json(EventType::new(&stored.event)?, &stored.payload)?;
+    let placement = Placement {
+        stream: StreamId::new(&Category::new(A::TYPE)?, "sample")?,
+        version: Version::new(1),
+        position: Position::new(1),
+        recorded_at: DateTime::UNIX_EPOCH,
+        id: EventId::random(),
     };
-    let error = read().err()?;
-    Some(format!(
-        "the sample {} of {} v{}: {error}{}",
-        sample.payload,
-        sample.event,
-        sample.version,
-        Causes(&error)
-    ))
+    let decoded = codec.decode(&RecordedEvent::new(&placement, &event.with_schema(schema)))?;
+    let mut forms = Vec::new();
+    decoded.for_each(|event| forms.push(codec.encode(&event).map(|(event, _)| Form::from(&event))));
+    forms.into_iter().collect()
+}
+
+/// A meaning as the file tells it: not at all, where it is what was stored.
+fn told(stored: &Form, meaning: Vec<Form>) -> Option<Vec<Form>> {
+    (meaning != std::slice::from_ref(stored)).then_some(meaning)
 }
 
 fn read(path: &Path) -> Result<Option<Lock>, SchemaLockError> {

@@ -155,7 +155,7 @@ fn a_value_that_json_does_not_hold_is_not_written() {
 
 #[test]
 fn an_id_that_does_not_come_back_is_refused() {
-    #[derive(Debug, Clone)]
+    #[derive(Debug, Clone, PartialEq)]
     struct Shouting(String);
     impl fmt::Display for Shouting {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -179,9 +179,14 @@ fn an_id_that_does_not_come_back_is_refused() {
     assert_eq!(*error.kind(), ErrorKind::AggregateId);
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("it is bad"));
 
+    assert_eq!(
+        *refused::<Loud>(&Shouting("a".into()), || Plain::Text("hi".into())).kind(),
+        ErrorKind::AggregateId
+    );
+
     let annals = Annals::in_memory();
     let loud = annals.of::<Loud>().unwrap();
-    loud.execute(&Shouting("a".into()), || Plain::Text("hi".into())).unwrap();
+    loud.execute(&Shouting("A".into()), || Plain::Text("hi".into())).unwrap();
     assert_eq!(loud.ids().next().unwrap().unwrap().0, "A");
     let stream = StreamId::new(&Category::new("loud").unwrap(), "BAD").unwrap();
     let event = NewEvent::new(EventType::new("Text").unwrap(), "hi").unwrap();
@@ -200,6 +205,54 @@ fn tags_that_are_no_names_are_refused() {
     assert_eq!(*error.kind(), ErrorKind::InvalidName);
     let error = refused::<Tagging>("x", || Plain::Number { value: 1.0 });
     assert_eq!(*error.kind(), ErrorKind::TooLarge { limit: 64, actual: 65 });
+}
+
+#[test]
+fn the_mark_of_a_key_is_not_counted_among_the_tags() {
+    aggregate!(Tagged, "tagged", str, Plain, |_| Tags::of((0..64).map(|n| format!("tag {n}"))));
+    let tagged = Annals::in_memory().of::<Tagged>().unwrap();
+    tagged.to("x").once("k").execute(|| Plain::Text("a".into())).unwrap();
+}
+
+#[test]
+fn a_store_that_has_lost_events_is_found_out() {
+    /// Answers reads without the second event of every stream.
+    #[derive(Debug, Default)]
+    struct Losing(annals::store::MemoryStore);
+    impl annals::store::EventStore for Losing {
+        fn append(&self, commit: Commit) -> Result<annals::store::Appended, AppendError> {
+            self.0.append(commit)
+        }
+        fn read(&self, query: &Query) -> Result<(annals::Batch, Option<Query>), annals::Error> {
+            let (batch, rest) = self.0.read(query)?;
+            Ok((batch.iter().filter(|event| event.version() != Version::new(2)).collect(), rest))
+        }
+        fn version(&self, stream: &StreamId) -> Result<Version, annals::Error> {
+            self.0.version(stream)
+        }
+        fn head(&self) -> Result<annals::store::Head, annals::Error> {
+            self.0.head()
+        }
+        fn wait(
+            &self,
+            after: annals::Position,
+            timeout: std::time::Duration,
+        ) -> Result<annals::Position, annals::Error> {
+            self.0.wait(after, timeout)
+        }
+        fn close(&self) -> Result<(), annals::Error> {
+            self.0.close()
+        }
+    }
+    let accounts = Annals::with_store(Losing::default()).of::<Account>().unwrap();
+    accounts.execute("alice", Command::Deposit(1)).unwrap();
+    accounts.execute("alice", Command::Close).unwrap();
+    let error = accounts.load("alice").unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::MissingEvents { from: Version::new(2) });
+    assert_eq!(
+        error.to_string(),
+        "events are missing from version 2 on, stream account/alice, position 3"
+    );
 }
 
 #[test]
@@ -265,9 +318,11 @@ fn a_reader_keeps_failing_where_it_failed() {
 fn raw_payloads_are_json() {
     let event_type = EventType::new("Raw").unwrap();
     assert!(NewEvent::from_json(event_type.clone(), *b"{\"a\":1}").is_ok());
-    for bad in ["", "{", "1 2", "{\"a\":1}}", "nul"] {
+    let spaced = NewEvent::from_json(event_type.clone(), " null\n").unwrap();
+    assert_eq!(spaced.payload(), b"null");
+    for bad in [&b""[..], b"{", b"1 2", b"{\"a\":1}}", b"nul", b"\"\xff\xfe\""] {
         let error = NewEvent::from_json(event_type.clone(), bad).unwrap_err();
-        assert_eq!(*error.kind(), ErrorKind::Encode, "{bad}");
+        assert_eq!(*error.kind(), ErrorKind::Encode, "{bad:?}");
     }
     let keys_are_no_text = std::collections::BTreeMap::from([((1, 2), 3)]);
     assert!(NewEvent::new(event_type, &keys_are_no_text).is_err());

@@ -314,6 +314,100 @@ fn the_injected_clock_stamps_what_is_recorded() {
 }
 
 #[test]
+fn a_decision_that_is_taken_again_sees_the_time_of_then() {
+    /// Says when it decides, and lets the test do something first.
+    #[derive(Default)]
+    struct Slow;
+    #[derive(Serialize, Deserialize)]
+    enum Decided {
+        At(DateTime<Utc>),
+    }
+    impl Aggregate for Slow {
+        const TYPE: &'static str = "slow";
+        type Id = str;
+        type Event = Decided;
+        type Command = Option<Arc<dyn Fn() + Send + Sync>>;
+        type Error = std::convert::Infallible;
+        type Services = ();
+        fn apply(&mut self, _: &Decided) {}
+        fn handle(
+            &self,
+            first: Self::Command,
+            context: &Context<'_, Self>,
+        ) -> Result<Vec<Decided>, Self::Error> {
+            if let (Some(first), true) = (first, context.is_new()) {
+                first();
+            }
+            Ok(vec![Decided::At(context.now())])
+        }
+    }
+    let clock = ManualClock::at("2024-01-01T00:00:00Z".parse().unwrap());
+    let slow = Annals::builder().clock(clock.clone()).in_memory().of::<Slow>().unwrap();
+    let other = slow.clone();
+    let interfere = move || {
+        clock.advance(TimeDelta::hours(1));
+        other.execute("x", None).unwrap();
+    };
+    let done = slow.execute("x", Some(Arc::new(interfere))).unwrap();
+    let Decided::At(time) = &done.events()[0];
+    assert_eq!(
+        (time.to_rfc3339().as_str(), done.version()),
+        ("2024-01-01T01:00:00+00:00", Version::new(2))
+    );
+}
+
+#[test]
+fn a_command_inside_a_command_does_not_wait_for_itself() {
+    let annals = Annals::in_memory();
+    let accounts = annals.of::<Account>().unwrap();
+    let start = std::time::Instant::now();
+    let mut runs = 0;
+    annals
+        .atomically(|unit| {
+            unit.execute(&accounts, "alice", Command::Deposit(1))?;
+            runs += 1;
+            if runs < 50 {
+                accounts.execute("alice", Command::Deposit(1)).unwrap();
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(accounts.load("alice").unwrap().version(), Version::new(50));
+    assert!(start.elapsed().as_secs() < 4, "a wait for its own turn would take 100 ms each time");
+}
+
+#[test]
+fn a_repeated_commit_may_name_its_streams_in_another_order() {
+    use annals::id::{EventId, EventType};
+    use annals::store::{AppendError, Commit};
+    let annals = Annals::in_memory();
+    let event = |name: &str| {
+        annals::NewEvent::new(EventType::new(name).unwrap(), name)
+            .unwrap()
+            .with_id(EventId::random())
+    };
+    let (a, b) = (vec![event("A"), event("B")], vec![event("C")]);
+    let commit = |first: (&str, &Vec<annals::NewEvent>), second: (&str, &Vec<annals::NewEvent>)| {
+        let write = |commit: Commit, (stream, events): (&str, &Vec<annals::NewEvent>)| {
+            commit.write(stream.parse().unwrap(), Expected::Empty, events.clone())
+        };
+        annals.store().append(write(write(Commit::new(), first), second))
+    };
+    let first = commit(("s/a", &a), ("s/b", &b)).unwrap();
+    let again = commit(("s/b", &b), ("s/a", &a)).unwrap();
+    assert!(again.already_there);
+    assert_eq!((again.first, again.last), (first.first, first.last));
+    assert_eq!(again.ids, [&first.ids[2..], &first.ids[..2]].concat());
+    assert_eq!(again.versions.iter().map(|(_, version)| version.get()).collect::<Vec<_>>(), [1, 2]);
+    let turned: Vec<_> = a.iter().rev().cloned().collect();
+    for answer in [commit(("s/a", &turned), ("s/b", &b)), commit(("s/b", &a), ("s/a", &b))] {
+        assert!(
+            matches!(answer, Err(AppendError::Store(error)) if *error.kind() == annals::ErrorKind::EventIdTaken)
+        );
+    }
+}
+
+#[test]
 fn scenarios_check_events_refusals_and_state() {
     Scenario::<Account>::of("alice")
         .given([Event::Opened { owner: "Alice".into() }, Event::Deposited { cents: 30 }])

@@ -25,11 +25,16 @@ struct Observed {
 }
 
 impl SnapshotStore for Observed {
-    fn newest(&self, stream: &StreamId, within: Option<At>) -> Result<Option<Snapshot>, Error> {
+    fn newest(
+        &self,
+        stream: &StreamId,
+        fingerprint: u64,
+        within: Option<At>,
+    ) -> Result<Option<Snapshot>, Error> {
         if self.broken {
             return Err(Error::new(ErrorKind::Store));
         }
-        let mut found = self.inner.newest(stream, within)?;
+        let mut found = self.inner.newest(stream, fingerprint, within)?;
         if let (Some(snapshot), Some(spoil)) = (&mut found, *self.spoil.lock()) {
             spoil(snapshot);
         }
@@ -43,6 +48,10 @@ impl SnapshotStore for Observed {
         }
         self.saved.lock().push(snapshot.version.get());
         self.inner.save(snapshot)
+    }
+
+    fn forget(&self, stream: &StreamId) -> Result<(), Error> {
+        self.inner.forget(stream)
     }
 }
 
@@ -221,6 +230,109 @@ fn a_snapshot_of_another_log_is_noticed() {
         other.execute("alice", Command::Deposit(10)).unwrap();
     }
     assert_eq!(other.load("alice").unwrap().state().cents, 50);
+}
+
+#[test]
+fn snapshots_may_be_saved_in_any_order() {
+    let snapshots = MemorySnapshots::new();
+    let stream: StreamId = "account/alice".parse().unwrap();
+    let save = |version: u64, fingerprint| {
+        let snapshot = Snapshot {
+            stream: stream.clone(),
+            version: Version::new(version),
+            position: annals::Position::new(version),
+            recorded_at: chrono::DateTime::UNIX_EPOCH,
+            event_id: annals::id::EventId::random(),
+            fingerprint,
+            state: vec![],
+        };
+        snapshots.save(snapshot).unwrap();
+    };
+    let newest = |fingerprint, within| {
+        let found = snapshots.newest(&stream, fingerprint, within).unwrap();
+        found.map(|snapshot| snapshot.version.get())
+    };
+    save(200, 1);
+    save(100, 1);
+    save(300, 2);
+    assert_eq!((newest(1, None), newest(2, None), newest(3, None)), (Some(200), Some(300), None));
+    assert_eq!(newest(1, Some(At::Version(Version::new(150)))), Some(100));
+    snapshots.forget(&stream).unwrap();
+    assert_eq!(newest(1, None), None);
+}
+
+#[test]
+fn a_changed_nested_field_refolds() {
+    macro_rules! state {
+        ($module:ident, $($field:ident),*) => {
+            mod $module {
+                use super::*;
+                #[derive(Default, Serialize, Deserialize)]
+                pub(super) struct Inner { $(#[serde(default)] pub(super) $field: u64),* }
+                #[derive(Default, Serialize, Deserialize)]
+                pub(super) struct State { pub(super) inner: Inner }
+                impl Aggregate for State {
+                    const TYPE: &'static str = "account";
+                    type Id = str;
+                    type Event = Event;
+                    type Command = ();
+                    type Error = std::convert::Infallible;
+                    type Services = ();
+                    fn apply(&mut self, _: &Event) {
+                        $(self.inner.$field += 1;)*
+                    }
+                    fn handle(&self, (): (), _: &Context<'_, Self>) -> Result<Vec<Event>, Self::Error> {
+                        Ok(vec![Event::Closed])
+                    }
+                }
+            }
+        };
+    }
+    state!(before, a);
+    state!(after, a, b);
+    let (_, annals) = observed();
+    let before = annals.of::<before::State>().unwrap().snapshot_every(1);
+    before.execute("alice", ()).unwrap();
+    let after = annals.of::<after::State>().unwrap().snapshot_every(1).load("alice").unwrap();
+    assert_eq!((after.state().inner.a, after.state().inner.b), (1, 1));
+}
+
+#[test]
+fn floats_are_the_same_from_a_snapshot_and_from_the_events() {
+    #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+    struct Sum(f64);
+    #[derive(Serialize, Deserialize)]
+    enum Added {
+        Added(f64),
+    }
+    impl Aggregate for Sum {
+        const TYPE: &'static str = "sum";
+        type Id = str;
+        type Event = Added;
+        type Command = f64;
+        type Error = std::convert::Infallible;
+        type Services = ();
+        fn apply(&mut self, Added::Added(value): &Added) {
+            self.0 += value;
+        }
+        fn handle(&self, value: f64, _: &Context<'_, Self>) -> Result<Vec<Added>, Self::Error> {
+            Ok(vec![Added::Added(value)])
+        }
+    }
+    let (_, annals) = observed();
+    let (with, without) =
+        (annals.of::<Sum>().unwrap().snapshot_every(1), annals.of::<Sum>().unwrap());
+    let mut bits = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut expected = 0.0;
+    for _ in 0..200 {
+        bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        #[expect(clippy::cast_precision_loss, reason = "any float will do")]
+        let value = bits as f64 / 3e17;
+        expected += value;
+        with.execute("a", value).unwrap();
+    }
+    assert_eq!(with.load("a").unwrap().state().0.to_bits(), f64::to_bits(expected));
+    assert_eq!(without.load("a").unwrap().state().0.to_bits(), f64::to_bits(expected));
 }
 
 #[test]

@@ -105,6 +105,25 @@ fn a_handler_that_fails_stops_the_view_at_its_event() {
 }
 
 #[test]
+fn a_view_whose_handler_failed_stays_where_it_is() {
+    let annals = Annals::in_memory();
+    let accounts = annals.of::<Account>().unwrap();
+    accounts.execute("alice", Command::Deposit(1)).unwrap();
+    let mut view = annals
+        .view::<u64>("sum")
+        .on::<Account>(|sum, e| {
+            *sum += 1;
+            if e.version().get() == 2 { Err("no second") } else { Ok(()) }
+        })
+        .run()
+        .unwrap();
+    accounts.execute("alice", Command::Deposit(1)).unwrap();
+    assert_eq!(view.refresh().unwrap_err().position(), Some(Position::new(2)));
+    assert!(view.refresh().unwrap_err().to_string().contains("stopped by an earlier failure"));
+    assert_eq!((*view, view.position()), (2, Position::new(1)));
+}
+
+#[test]
 fn an_unknown_event_stops_a_view_unless_it_may_skip_it() {
     let annals = Annals::in_memory();
     let accounts = annals.of::<Account>().unwrap();
