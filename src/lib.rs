@@ -1,4 +1,120 @@
-//! annals
+//! An embeddable event store: the history of your data, kept in your own process.
+//!
+//! Event sourcing keeps every change as an immutable event in an append-only log and derives the current state by
+//! folding it. A domain type implements [`Aggregate`]: [`handle`](Aggregate::handle) turns a command into events,
+//! [`apply`](Aggregate::apply) folds an event into the state. Everything else comes with the crate: the log, optimistic
+//! concurrency, time travel, old event shapes, snapshots, views.
+//!
+//! It is *not* a server, not async, not a message broker, and in this version not durable: events are kept in memory,
+//! behind the port ([`store::EventStore`]) that the file-backed log will stand behind.
+//!
+//! # An example
+//!
+//! ```
+//! use annals::{Aggregate, Annals, Context, Version};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Default)]
+//! struct Account { cents: u64 }
+//!
+//! #[derive(Debug, Serialize, Deserialize)]
+//! enum Event { Deposited { cents: u64 }, Withdrawn { cents: u64 } }
+//!
+//! #[derive(Clone)]
+//! enum Command { Deposit(u64), Withdraw(u64) }
+//!
+//! #[derive(Debug, thiserror::Error)]
+//! #[error("only {0} cents left")]
+//! struct Short(u64);
+//!
+//! impl Aggregate for Account {
+//!     const TYPE: &'static str = "account";
+//!     type Id = str;
+//!     type Event = Event;
+//!     type Command = Command;
+//!     type Error = Short;
+//!     type Services = ();
+//!
+//!     fn apply(&mut self, event: &Event) {
+//!         match event {
+//!             Event::Deposited { cents } => self.cents += cents,
+//!             Event::Withdrawn { cents } => self.cents -= cents,
+//!         }
+//!     }
+//!
+//!     fn handle(&self, command: Command, _: &Context<'_, Self>) -> Result<Vec<Event>, Short> {
+//!         match command {
+//!             Command::Deposit(cents) => Ok(vec![Event::Deposited { cents }]),
+//!             Command::Withdraw(cents) if cents > self.cents => Err(Short(self.cents)),
+//!             Command::Withdraw(cents) => Ok(vec![Event::Withdrawn { cents }]),
+//!         }
+//!     }
+//! }
+//!
+//! let accounts = Annals::in_memory().of::<Account>()?;
+//! accounts.execute("alice", Command::Deposit(100))?;
+//! let done = accounts.execute("alice", Command::Withdraw(30))?;
+//! assert_eq!(done.state().cents, 70);
+//! assert!(accounts.execute("alice", Command::Withdraw(71)).is_err());
+//! assert_eq!(accounts.load_at("alice", Version::new(1))?.state().cents, 100);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Where things are
+//!
+//! | to | look at |
+//! |---|---|
+//! | open a store, change several aggregates at once, build a view | [`Annals`], [`Unit`], [`view`] |
+//! | carry out commands, load, travel in time, read history | [`Repository`] and the module [`repository`] |
+//! | model a domain | [`Aggregate`], [`Context`], [`Draft`] |
+//! | say who did it and what it belongs to | [`Metadata`] |
+//! | change an event type that has been stored | [`codec::Upcasters`], [`testing::SchemaLock`] |
+//! | test aggregates | [`testing::Scenario`] |
+//! | append and read without aggregates, write a store | [`store`], and its contract suite in [`testing`] |
+//! | keep snapshots elsewhere | [`snapshot`] |
+//! | know how it is built, and why | [`docs::architecture`] |
+//!
+//! # What you can rely on
+//!
+//! * A commit is written whole or not at all, also across streams. A refused one leaves no trace.
+//! * Positions are dense and in the order of commits; nobody sees an event before those that came before it.
+//! * A decision is written only against the state that it looked at. [`Outcome::state`](repository::Outcome::state) is
+//!   exactly what loading gives: each event is applied in the form in which it reads back, before it is written. What does
+//!   not read back, and what the fold cannot take (a panic), never reaches the log.
+//! * An event that cannot be read is an error that names its stream, position, type and schema version; it is never
+//!   passed over in silence.
+//! * A snapshot never changes an answer, as long as `apply` keeps its meaning or the repository's
+//!   [revision](Repository::snapshot_revision) is raised.
+//! * Nothing that a caller gives makes the crate panic, beside a panic of the caller's own code, which writes nothing.
+//!
+//! # Limits
+//!
+//! | what | at most |
+//! |---|---|
+//! | a category, an event type, an aggregate's id, a tag | 128, 256, 512, 512 bytes |
+//! | a payload, the metadata of an event, its tags | 1 MiB, 64 KiB, 64 ([`store::Limits`] can be changed) |
+//! | a commit | 65,536 events, 64 MiB (likewise) |
+//! | the resolution of times | one microsecond |
+//! | tries of a decision | 1 and 100 more ([`retries`](repository::Execution::retries)) |
+//!
+//! # Quirks
+//!
+//! * A fold that adds with `+` panics on overflow in a debug build and wraps in a release build, as everywhere in Rust.
+//!   In the first case nothing is written; the second is yours to rule out.
+//! * Payloads are JSON: a float that is not a number is refused, except inside an `Option`, where JSON has only `null`
+//!   for it and it reads back as `None`.
+//! * Two aggregate types with the same [`TYPE`](Aggregate::TYPE) share their streams.
+//! * Iterators do not get past an event that they cannot read: they return the same error again. Stop at the first.
+//!
+//! # From async code
+//!
+//! Every call blocks for as long as the store takes: in memory microseconds, and up to 100 ms at a time while others
+//! race for the same aggregate. Call through `tokio::task::spawn_blocking` or its like; handles are cheap to clone, and
+//! commands, outcomes and errors may cross threads. The README has a function to copy.
+//!
+//! # Features
+//!
+//! * `testing`: the contract suite for stores, `testing::contract`. Brings proptest. Off by default.
 
 pub mod id;
 mod position;
@@ -16,6 +132,12 @@ mod unit;
 pub mod view;
 mod annals;
 pub mod testing;
+pub mod docs;
+
+/// The crate whose times stand in the public vocabulary.
+pub use chrono;
+/// The crate whose ids stand in the public vocabulary.
+pub use uuid;
 
 pub use aggregate::{Aggregate, Context, Draft, Recorded};
 pub use annals::{Annals, Builder};
@@ -28,3 +150,7 @@ pub use position::{Position, SchemaVersion, Version};
 pub use repository::{ExecuteError, Refusal, Repository};
 pub use store::Conflict;
 pub use unit::{Committed, Unit};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -139,3 +139,17 @@ fn the_file_system_is_left_to_one_place() {
         assert!(may || !code.contains("std::fs"), "{module:?} names std::fs");
     }
 }
+
+#[test]
+fn the_readme_shows_the_bank_in_less_than_80_lines() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let bank = fs::read_to_string(root.join("examples/bank.rs")).unwrap();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    assert!(
+        readme.contains(&format!("```rust\n{bank}```\n")),
+        "the README's program is examples/bank.rs"
+    );
+    let is_code = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
+    let lines = bank.lines().filter(is_code).count();
+    assert!(lines < 80, "{lines} lines");
+}

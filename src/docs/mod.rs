@@ -1,0 +1,4 @@
+//! Longer documents about the crate.
+
+#[doc = include_str!("architecture.md")]
+pub mod architecture {}
