@@ -233,6 +233,60 @@ fn a_snapshot_of_another_log_is_noticed() {
 }
 
 #[test]
+fn only_what_is_durable_becomes_a_snapshot() {
+    /// A store whose events are acknowledged before they are durable.
+    #[derive(Debug, Default)]
+    struct Buffering {
+        inner: MemoryStore,
+        durable: Arc<std::sync::atomic::AtomicU64>,
+    }
+    impl EventStore for Buffering {
+        fn append(
+            &self,
+            commit: annals::store::Commit,
+        ) -> Result<annals::store::Appended, annals::store::AppendError> {
+            self.inner.append(commit)
+        }
+        fn read(
+            &self,
+            query: &annals::store::Query,
+        ) -> Result<(annals::Batch, Option<annals::store::Query>), Error> {
+            self.inner.read(query)
+        }
+        fn version(&self, stream: &StreamId) -> Result<Version, Error> {
+            self.inner.version(stream)
+        }
+        fn head(&self) -> Result<annals::store::Head, Error> {
+            let acknowledged = self.inner.head()?.acknowledged;
+            let durable = annals::Position::new(self.durable.load(Ordering::Relaxed));
+            Ok(annals::store::Head { acknowledged, durable })
+        }
+        fn wait(
+            &self,
+            after: annals::Position,
+            timeout: std::time::Duration,
+        ) -> Result<annals::Position, Error> {
+            self.inner.wait(after, timeout)
+        }
+        fn close(&self) -> Result<(), Error> {
+            self.inner.close()
+        }
+    }
+    let (snapshots, store) = (Observed::default(), Buffering::default());
+    let durable = Arc::clone(&store.durable);
+    let annals = Annals::builder().snapshots(snapshots.clone()).with_store(store);
+    let accounts = annals.of::<Account>().unwrap().snapshot_every(1);
+    accounts.execute("alice", Command::Deposit(1)).unwrap();
+    accounts.execute("alice", Command::Deposit(1)).unwrap();
+    durable.store(1, Ordering::Relaxed);
+    accounts.load("alice").unwrap();
+    assert!(snapshots.saved.lock().is_empty());
+    durable.store(2, Ordering::Relaxed);
+    accounts.load("alice").unwrap();
+    assert_eq!(*snapshots.saved.lock(), [2]);
+}
+
+#[test]
 fn snapshots_may_be_saved_in_any_order() {
     let snapshots = MemorySnapshots::new();
     let stream: StreamId = "account/alice".parse().unwrap();

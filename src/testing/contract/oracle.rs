@@ -80,11 +80,15 @@ impl Oracle {
             .iter()
             .find(|commit| commit.contains(&known))
             .expect("every fact was recorded by a commit");
-        let facts = &self.facts[earlier.clone()];
+        // The order of the streams does not matter, that in each stream does: both are sorted by stream, and stably.
+        let mut facts: Vec<&Fact> = self.facts[earlier.clone()].iter().collect();
+        facts.sort_by_key(|fact| &fact.stream);
+        let mut events: Vec<(&StreamId, &NewEvent)> = commit.events().collect();
+        events.sort_by_key(|(stream, _)| *stream);
         let same = |((stream, event), fact): ((&StreamId, &NewEvent), &Fact)| {
             *stream == fact.stream && *event == fact.event.clone().with_id(fact.id)
         };
-        if commit.events().count() == facts.len() && commit.events().zip(facts).all(same) {
+        if events.len() == facts.len() && events.into_iter().zip(facts).all(same) {
             return Verdict::Repeats(earlier.clone());
         }
         Verdict::IdTaken
@@ -147,17 +151,26 @@ impl Oracle {
         first..self.facts.len()
     }
 
-    /// What the store should tell about the commit with these facts.
-    pub(super) fn appended(&self, facts: Range<usize>, already_there: bool) -> Appended {
-        let facts = &self.facts[facts];
+    /// What the store should tell about a commit with these facts, stream by stream in the order of the commit.
+    pub(super) fn appended(
+        &self,
+        commit: &Commit,
+        facts: Range<usize>,
+        already_there: bool,
+    ) -> Appended {
+        let (first, last) = (facts.start, facts.end - 1);
+        let mut facts: Vec<&Fact> = self.facts[facts].iter().collect();
+        facts.sort_by_key(|fact| {
+            commit.writes().iter().position(|write| write.stream == fact.stream)
+        });
         let mut versions: Vec<(StreamId, Version)> = Vec::new();
-        for fact in facts {
+        for fact in &facts {
             versions.retain(|(stream, _)| *stream != fact.stream);
             versions.push((fact.stream.clone(), fact.version));
         }
         Appended {
-            first: facts[0].position,
-            last: facts[facts.len() - 1].position,
+            first: self.facts[first].position,
+            last: self.facts[last].position,
             versions,
             ids: facts.iter().map(|fact| fact.id).collect(),
             recorded_at: facts[0].recorded_at,

@@ -35,6 +35,16 @@ pub(super) fn exact(trial: &mut Trial) -> Held {
         .require_none(Clause::new(), Position::START);
     trial.append(&failing)?;
     trial.append(&events(Expected::Any, Expected::Exists))?;
+    let other_order = Commit::new()
+        .write(stream("b/1"), Expected::Empty, [event("Z").with_id(id(3))])
+        .write(stream("a/1"), Expected::Empty, [one(), two()]);
+    trial.append(&other_order)?;
+    let turned = Commit::new().write(stream("a/1"), Expected::Any, [two(), one()]).write(
+        stream("b/1"),
+        Expected::Any,
+        [event("Z").with_id(id(3))],
+    );
+    trial.append(&turned)?;
     trial.read_all()
 }
 

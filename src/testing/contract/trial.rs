@@ -54,7 +54,7 @@ impl Trial {
             (Verdict::Accepted, Ok(appended)) if !appended.already_there => {
                 self.accept(commit, appended)?;
             }
-            _ if self.is_answer(&verdict, &answer) => self.refuse(&verdict)?,
+            _ if self.is_answer(commit, &verdict, &answer) => self.refuse(&verdict)?,
             _ => return Err(self.misjudged(commit, &verdict, &answer)),
         }
         Ok(verdict)
@@ -100,10 +100,15 @@ impl Trial {
         Ok(())
     }
 
-    fn is_answer(&self, verdict: &Verdict, answer: &Result<Appended, AppendError>) -> bool {
+    fn is_answer(
+        &self,
+        commit: &Commit,
+        verdict: &Verdict,
+        answer: &Result<Appended, AppendError>,
+    ) -> bool {
         match (verdict, answer) {
             (Verdict::Repeats(facts), Ok(appended)) => {
-                *appended == self.oracle.appended(facts.clone(), true)
+                *appended == self.oracle.appended(commit, facts.clone(), true)
             }
             (Verdict::Malformed(kind), Err(AppendError::Store(error))) => error.kind() == kind,
             (Verdict::IdTaken, Err(AppendError::Store(error))) => {
@@ -148,7 +153,7 @@ impl Trial {
             check_event(fact, event)?;
             self.check_position(fact, event)?;
         }
-        let expected = self.oracle.appended(facts, false);
+        let expected = self.oracle.appended(commit, facts, false);
         let told = *appended == expected;
         hold!(Law::TrueAnswers, told, "{appended:?} should be {expected:?}")?;
         self.refused = false;
