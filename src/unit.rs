@@ -13,13 +13,17 @@ use crate::event::Metadata;
 use crate::id::{CorrelationId, StreamId};
 use crate::position::{Position, Version};
 use crate::repository::{Binding, ExecuteError, Refusal, Repository, Retries, Stage};
-use crate::store::{Appended, Commit, Expected, Filter};
+use crate::store::{Appended, Commit, Expected, Filter, judge_requirements};
 
 /// Decisions that are written together or not at all; handed to the closure of
 /// [`Annals::atomically`](crate::Annals::atomically).
 ///
-/// A command sees what earlier commands of the unit decided. When the unit is written, every stream it decided on
-/// must still be where it was, and all guards and conditions must hold; otherwise the closure runs again.
+/// A command sees what earlier commands of the unit decided. When the unit is written, every stream that it has loaded
+/// must still be where it was, and all guards and conditions must hold; otherwise the closure runs again. That is so for
+/// a unit without decisions, too: what it has loaded was all true at one instant.
+///
+/// Events are recorded stream by stream, in the order in which the streams came up, and in each stream in the order of
+/// the decisions.
 pub struct Unit<'a> {
     backing: &'a Arc<Backing>,
     occasion: Occasion,
@@ -90,21 +94,58 @@ impl Unit<'_> {
         self
     }
 
-    /// Requires that no event after this position matches the filter. A unit without decisions writes nothing and
-    /// asks for nothing.
+    /// Requires that no event after this position matches the filter.
+    ///
+    /// So a rule can be kept that no aggregate sees by itself, such as that an address belongs to one user: events carry
+    /// what must be unique as a tag, and the commit requires that there is none yet. Where it can be given up again, the
+    /// condition counts from the newest event that gives it up, which is looked up in the closure. The conflict names the
+    /// stream that has it.
+    ///
+    /// ```
+    /// # use annals::{Aggregate, Annals, Conflict, Context, ExecuteError, Position, Tags, id::InvalidName};
+    /// # use annals::id::Tag;
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Default)] struct User;
+    /// # #[derive(Serialize, Deserialize)] enum Event { Registered { email: String } }
+    /// # impl Aggregate for User {
+    /// #   const TYPE: &'static str = "user";
+    /// #   type Id = str; type Event = Event; type Command = String; type Services = ();
+    /// #   type Error = std::convert::Infallible;
+    /// #   fn apply(&mut self, _: &Event) {}
+    /// #   fn handle(&self, email: String, _: &Context<'_, Self>) -> Result<Vec<Event>, Self::Error> {
+    /// #       Ok(vec![Event::Registered { email }])
+    /// #   }
+    /// #   fn tags(event: &Event) -> Result<Tags, InvalidName> {
+    /// #       let Event::Registered { email } = event;
+    /// #       Tags::of([format!("email:{email}")])
+    /// #   }
+    /// # }
+    /// let annals = Annals::in_memory();
+    /// let users = annals.of::<User>()?;
+    /// let register = |id: &str, email: &str| {
+    ///     annals.atomically(|unit| {
+    ///         let taken = users.events().of_types(["Registered"]).tagged(Tag::new(format!("email:{email}"))?);
+    ///         unit.require_none(taken.filter()?, Position::START);
+    ///         unit.execute(&users, id, email.to_owned())
+    ///     })
+    /// };
+    /// register("ann", "ann@example.org")?;
+    /// let refused = register("bob", "ann@example.org");
+    /// assert!(matches!(refused, Err(ExecuteError::Conflict(Conflict::Event { stream, .. })) if stream.id() == "ann"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn require_none(&mut self, filter: impl Into<Filter>, after: Position) -> &mut Self {
         self.commit = std::mem::take(&mut self.commit).require_none(filter, after);
         self
     }
 
-    /// Requires something of a stream, as it is before the unit is written. A unit without decisions writes nothing
-    /// and asks for nothing.
+    /// Requires something of a stream, as it is before the unit is written.
     pub fn guard(&mut self, stream: StreamId, expected: Expected) -> &mut Self {
         self.commit = std::mem::take(&mut self.commit).guard(stream, expected);
         self
     }
 
-    /// Writes what was decided. Without a decision there is nothing to write, and guards and conditions do not matter.
+    /// Writes what was decided, if anything was.
     fn write(mut self) -> Result<Option<Appended>, ExecuteError<Refusal>> {
         let mut members = Vec::new();
         let mut events = 0;
@@ -122,6 +163,7 @@ impl Unit<'_> {
             }
         }
         if members.is_empty() {
+            judge_requirements(&self.backing.store, &self.commit)?;
             return Ok(None);
         }
         let appended = self.backing.store.append(self.commit)?;

@@ -15,7 +15,9 @@ use crate::error::Error;
 use crate::event::Metadata;
 use crate::id::{StreamId, Tag};
 use crate::position::{Position, Version};
-use crate::store::{AppendError, Batches, Clause, Commit, Conflict, Expected, Filter, Query};
+use crate::store::{
+    AppendError, Batches, Clause, Commit, Conflict, Expected, Filter, Query, judge_requirements,
+};
 
 /// A command on its way to an aggregate; made by [`Repository::to`](super::Repository::to). The options combine.
 #[must_use = "nothing happens before `execute`"]
@@ -68,14 +70,13 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         self
     }
 
-    /// Only if no event after this position matches the filter, anywhere in the store. An empty decision asks for
-    /// nothing.
+    /// Only if no event after this position matches the filter, anywhere in the store.
     pub fn require_none(mut self, filter: impl Into<Filter>, after: Position) -> Self {
         self.commit = self.commit.require_none(filter, after);
         self
     }
 
-    /// Only if another stream is as expected. An empty decision asks for nothing.
+    /// Only if another stream is as expected.
     pub fn guard(mut self, stream: StreamId, expected: Expected) -> Self {
         self.commit = self.commit.guard(stream, expected);
         self
@@ -118,6 +119,7 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         let occasion = Occasion { now, metadata: Arc::clone(metadata) };
         stage.decide(self.binding, self.id, command, &occasion, mark)?;
         if stage.is_empty() {
+            judge_requirements(&self.binding.backing.store, &self.commit)?;
             return Ok(stage.into_outcome(Vec::new(), &occasion));
         }
         let last = stage.len() - 1;

@@ -1,10 +1,11 @@
 //! The port.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::commit::{AppendError, Appended, Commit};
+use super::commit::{AppendError, Appended, Commit, Conflict};
 use super::query::Query;
 use crate::error::Error;
 use crate::event::{Batch, RecordedEvent};
@@ -172,6 +173,33 @@ impl<S: EventStore + ?Sized> EventStore for Arc<S> {
     fn close(&self) -> Result<(), Error> {
         (**self).close()
     }
+}
+
+/// Whether the guards and conditions of a commit hold now: for one that has nothing to write, which no store judges.
+pub(crate) fn judge_requirements(
+    store: &dyn EventStore,
+    commit: &Commit,
+) -> Result<(), AppendError> {
+    for guard in commit.guards() {
+        let actual = store.version(&guard.stream)?;
+        if !guard.expected.allows(actual) {
+            let (stream, expected) = (guard.stream.clone(), guard.expected);
+            return Err(Conflict::Stream { stream, expected, actual }.into());
+        }
+    }
+    for condition in commit.conditions() {
+        let query =
+            Query::new(condition.none_of.clone()).after(condition.after).limit(NonZeroU64::MIN);
+        for batch in Batches::new(store, query) {
+            if let Some(event) = batch?.get(0) {
+                let (stream, event_type) = (event.stream().to_stream_id(), event.to_event_type());
+                return Err(
+                    Conflict::Event { stream, event_type, position: event.position() }.into()
+                );
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The batches of a read, one after the other. After an error it tries the same batch again.

@@ -9,6 +9,7 @@ mod memory;
 pub use commit::{
     AppendError, Appended, Commit, Condition, Conflict, Expected, Guard, Limits, StreamWrite,
 };
+pub(crate) use event_store::judge_requirements;
 pub use event_store::{Batches, EventStore, Events, Head};
 pub use filter::{Clause, Filter};
 pub use memory::MemoryStore;

@@ -193,16 +193,43 @@ fn a_unit_shares_its_metadata_and_may_end_with_an_error_of_its_own() {
 }
 
 #[test]
-fn a_unit_without_decisions_writes_nothing() {
+fn a_unit_without_decisions_writes_nothing_and_still_keeps_its_word() {
     let annals = Annals::in_memory();
     let accounts = annals.of::<Account>().unwrap();
-    let done = annals
-        .atomically(|unit| {
-            unit.guard(accounts.stream("alice")?, Expected::Exists);
+    let check = |expected| {
+        annals.atomically(|unit| {
+            unit.guard(accounts.stream("alice")?, expected);
+            unit.require_none(Tag::new("owner:Ann")?, Position::START);
             unit.execute(&accounts, "bob", Command::Nothing)
         })
-        .unwrap();
-    assert!(done.appended.is_none());
+    };
+    assert!(matches!(
+        check(Expected::Exists),
+        Err(ExecuteError::Conflict(Conflict::Stream { .. }))
+    ));
+    let done = check(Expected::Empty).unwrap();
+    assert!(done.appended.is_none() && done.value == Version::ZERO);
+    accounts.execute("carol", Command::Open("Ann".into())).unwrap();
+    assert!(matches!(check(Expected::Empty), Err(ExecuteError::Conflict(Conflict::Event { .. }))));
+    let single = accounts.to("bob").guard(accounts.stream("alice").unwrap(), Expected::Exists);
+    assert!(matches!(single.execute(Command::Nothing), Err(ExecuteError::Conflict(_))));
+}
+
+#[test]
+fn what_a_unit_loads_was_true_at_one_instant() {
+    let annals = Annals::in_memory();
+    let accounts = annals.of::<Account>().unwrap();
+    accounts.execute("alice", Command::Deposit(100)).unwrap();
+    let runs = AtomicU32::new(0);
+    let sum = annals.atomically(|unit| {
+        let alice = unit.load(&accounts, "alice")?.cents;
+        if runs.fetch_add(1, Ordering::Relaxed) == 0 {
+            accounts.execute("alice", Command::Withdraw(100)).unwrap();
+            accounts.execute("bob", Command::Deposit(100)).unwrap();
+        }
+        Ok(alice + unit.load(&accounts, "bob")?.cents)
+    });
+    assert_eq!((sum.unwrap().value, runs.into_inner()), (100, 2));
 }
 
 #[test]
