@@ -1,5 +1,7 @@
 //! A set of tags.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::id::{InvalidName, Tag};
 
 /// The tags of an event: a set, kept sorted.
@@ -69,6 +71,18 @@ impl Tags {
     }
 }
 
+impl Serialize for Tags {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Tags {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Vec::<Tag>::deserialize(deserializer)?.into_iter().collect())
+    }
+}
+
 impl From<Tag> for Tags {
     fn from(tag: Tag) -> Self {
         Self { joined: tag.as_str().to_owned() }
@@ -102,6 +116,9 @@ mod tests {
         assert_eq!(tags.with(&Tag::new("0").unwrap()), Tags::of(["0", "a", "b"]).unwrap());
         assert!(Tags::none().iter().next().is_none());
         assert!(Tags::of(["a\nb"]).is_err());
+        let json = serde_json::to_string(&Tags::of(["b", "a"]).unwrap()).unwrap();
+        assert_eq!(json, r#"["a","b"]"#);
+        assert_eq!(serde_json::from_str::<Tags>(&json).unwrap(), Tags::of(["b", "a"]).unwrap());
     }
 
     #[test]

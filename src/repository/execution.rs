@@ -83,10 +83,10 @@ impl<'r, A: Aggregate> Execution<'r, A> {
     }
 
     /// Loads the aggregate, lets it decide, and writes what it decides.
-    pub fn execute(self, command: A::Command) -> Result<Outcome<A>, ExecuteError<A::Error>> {
+    pub fn execute(mut self, command: A::Command) -> Result<Outcome<A>, ExecuteError<A::Error>> {
         let stream = self.binding.stream(self.id)?;
         let mark = self.once.as_deref().map(Tag::once).transpose().map_err(Error::from)?;
-        let metadata = Arc::new(self.metadata.clone().correlated());
+        let metadata = Arc::new(std::mem::take(&mut self.metadata).correlated());
         let retries = if self.at.is_some() { 0 } else { self.retries };
         let mut retries = Retries::new(&self.binding.backing.turns, retries);
         retries.queue_for(&stream);

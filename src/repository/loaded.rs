@@ -10,6 +10,7 @@ use crate::id::{CorrelationId, EventId};
 use crate::position::{Position, Version};
 
 /// An aggregate as it was at some point.
+#[derive(Clone)]
 pub struct Loaded<A> {
     pub(super) state: A,
     /// The last event that is folded in, if there is one.

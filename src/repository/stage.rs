@@ -72,9 +72,9 @@ impl<A: Aggregate> Stage<A> {
         let prepare = |event| self.prepare(binding, occasion, mark, &event);
         let prepared = decided.into_iter().map(prepare).collect::<Result<Vec<_>, Error>>()?;
         for (write, event) in prepared {
-            self.writes.push(write);
             self.loaded.state.apply(&event);
             self.events.push(event);
+            self.writes.push(write);
         }
         Ok(())
     }
