@@ -1,6 +1,7 @@
 //! What everything that an application holds stands on.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -24,17 +25,17 @@ pub(crate) struct Backing {
 
 /// Lets the threads of this process that write to one stream take turns once they have got into each other's way.
 ///
-/// It only saves work that would be in vain: what is written is decided by the store. A command whose first try lost a
-/// race takes the stream's turn for its next tries, and commands that begin meanwhile queue up for it. Where nobody
+/// It only saves work that would be in vain: what is written is decided by the store. A command or unit whose first try
+/// lost a race takes the turn of every stream it has lost for its next tries, and those that begin meanwhile queue up. Where nobody
 /// ever loses a race, nobody ever waits.
 pub(crate) struct Turns {
     /// A stream's turn is the one that its name's hash picks; streams that share one only wait for longer.
     turns: [FairMutex<()>; 1024],
 }
 
-/// It is this thread's turn until this is dropped.
+/// It is this thread's turn, for one stream or several, until this is dropped.
 pub(crate) struct Turn<'t> {
-    _guard: FairMutexGuard<'t, ()>,
+    _guards: Vec<FairMutexGuard<'t, ()>>,
 }
 
 impl Drop for Turn<'_> {
@@ -56,26 +57,31 @@ impl Turns {
         Self { turns: std::array::from_fn(|_| FairMutex::new(())) }
     }
 
-    /// Waits for the stream's turn if somebody has it now.
+    /// Waits for the stream's turn and takes it, if somebody has it now.
     pub(crate) fn queue(&self, stream: &StreamId) -> Option<Turn<'_>> {
-        if self.of(stream).is_locked() { self.take(stream) } else { None }
+        let is_taken = self.turns[self.place(stream)].is_locked();
+        if is_taken { self.take(std::slice::from_ref(stream)) } else { None }
     }
 
-    /// Waits for the stream's turn and takes it.
-    pub(crate) fn take(&self, stream: &StreamId) -> Option<Turn<'_>> {
+    /// Waits for the turns of all these streams and takes them: always in the same order, so that no two threads wait
+    /// for one another.
+    pub(crate) fn take(&self, streams: &[StreamId]) -> Option<Turn<'_>> {
         if HAS_TURN.get() {
             return None;
         }
-        let guard = self.of(stream).try_lock_for(LONGEST_WAIT)?;
-        HAS_TURN.set(true);
-        Some(Turn { _guard: guard })
+        let places: BTreeSet<usize> = streams.iter().map(|stream| self.place(stream)).collect();
+        let guards =
+            places.into_iter().filter_map(|place| self.turns[place].try_lock_for(LONGEST_WAIT));
+        let guards: Vec<_> = guards.collect();
+        HAS_TURN.set(!guards.is_empty());
+        (!guards.is_empty()).then_some(Turn { _guards: guards })
     }
 
-    fn of(&self, stream: &StreamId) -> &FairMutex<()> {
+    fn place(&self, stream: &StreamId) -> usize {
         let mut hasher = DefaultHasher::new();
         stream.hash(&mut hasher);
         let [low, high, ..] = hasher.finish().to_le_bytes();
-        &self.turns[usize::from(u16::from_le_bytes([low, high])) % self.turns.len()]
+        usize::from(u16::from_le_bytes([low, high])) % self.turns.len()
     }
 }
 

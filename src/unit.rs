@@ -18,9 +18,9 @@ use crate::store::{Appended, Commit, Expected, Filter, judge_requirements};
 /// Decisions that are written together or not at all; handed to the closure of
 /// [`Annals::atomically`](crate::Annals::atomically).
 ///
-/// A command sees what earlier commands of the unit decided. When the unit is written, every stream that it has loaded
-/// must still be where it was, and all guards and conditions must hold; otherwise the closure runs again. That is so for
-/// a unit without decisions, too: what it has loaded was all true at one instant.
+/// Everything that a unit loads is as of one instant, that of its first load, and a command sees what earlier commands of
+/// the unit decided. When the unit is written, every stream that it has loaded must still be where it was, and all guards
+/// and conditions must hold; otherwise the closure runs again. That is so for a unit without decisions, too.
 ///
 /// Events are recorded stream by stream, in the order in which the streams came up, and in each stream in the order of
 /// the decisions.
@@ -32,12 +32,16 @@ pub struct Unit<'a> {
     order: Vec<StreamId>,
     /// Guards and conditions.
     commit: Commit,
+    /// Where the log ended when the first aggregate was loaded; all are loaded as they were then.
+    as_of: Option<Position>,
+    retries: Retries<'a>,
 }
 
 impl Unit<'_> {
     /// Carries out a command within the unit and returns the version that the aggregate will have.
     ///
-    /// A refusal leaves the unit as it was; whether it ends the unit is the closure's to decide.
+    /// A refusal decides nothing; whether it ends the unit is the closure's to say. The aggregate has been loaded all the
+    /// same, so the unit is written only if it has not changed by then.
     pub fn execute<A: Aggregate>(
         &mut self,
         repository: &Repository<A>,
@@ -45,8 +49,8 @@ impl Unit<'_> {
         command: A::Command,
     ) -> Result<Version, ExecuteError<Refusal>> {
         let stream = self.join(repository, id)?;
-        let Member { binding, stage } = member::<A>(&mut self.staged, stream)?;
-        let decided = stage.decide(binding, id, command, &self.occasion, None);
+        let Member { stage, .. } = member::<A>(&mut self.staged, stream)?;
+        let decided = stage.decide(repository.binding(), id, command, &self.occasion, None);
         decided.map_err(ExecuteError::boxed)?;
         Ok(stage.version())
     }
@@ -74,12 +78,21 @@ impl Unit<'_> {
             return Err(Error::new(ErrorKind::OtherStore).in_stream(stream));
         }
         if !self.staged.contains_key(&stream) {
-            let stage = Stage::load(binding, stream.clone())?;
+            let stage = Stage::load(binding, stream.clone(), Some(self.instant(&stream)?))?;
             self.order.push(stream.clone());
             self.staged
                 .insert(stream.clone(), Box::new(Member { binding: binding.clone(), stage }));
         }
         Ok(stream)
+    }
+
+    /// The instant that the unit shows: that of its first load, after those who race for the stream already.
+    fn instant(&mut self, stream: &StreamId) -> Result<Position, Error> {
+        if let Some(position) = self.as_of {
+            return Ok(position);
+        }
+        self.retries.queue_for(stream);
+        Ok(*self.as_of.insert(self.backing.store.head()?.acknowledged))
     }
 
     /// Says what is known about the commands that follow: who gives them, what they belong to, what caused them. Without
@@ -146,29 +159,27 @@ impl Unit<'_> {
     }
 
     /// Writes what was decided, if anything was.
-    fn write(mut self) -> Result<Option<Appended>, ExecuteError<Refusal>> {
-        let mut members = Vec::new();
+    fn write(&mut self) -> Result<Option<Appended>, ExecuteError<Refusal>> {
+        let (mut commit, mut members) = (std::mem::take(&mut self.commit), Vec::new());
         let mut events = 0;
-        for stream in self.order {
-            let Some(mut member) = self.staged.remove(&stream) else {
-                continue;
-            };
+        for stream in self.order.drain(..) {
+            let Some(mut member) = self.staged.remove(&stream) else { continue };
             let len = member.len();
             if len > 0 {
-                self.commit = member.write_to(self.commit);
+                commit = member.write_to(commit)?;
                 events += len;
                 members.push((member, events - 1));
             } else {
-                self.commit = member.guard_in(self.commit, stream);
+                commit = member.guard_in(commit, stream);
             }
         }
         if members.is_empty() {
-            judge_requirements(&self.backing.store, &self.commit)?;
+            judge_requirements(&self.backing.store, &commit)?;
             return Ok(None);
         }
-        let appended = self.backing.store.append(self.commit)?;
+        let appended = self.backing.store.append(commit)?;
         for (mut member, last) in members {
-            member.written(&appended, last);
+            member.written(&appended, last)?;
         }
         Ok(Some(appended))
     }
@@ -211,10 +222,14 @@ pub(crate) fn atomically<T>(
             staged: HashMap::new(),
             order: Vec::new(),
             commit: Commit::new(),
+            as_of: None,
+            retries,
         };
         let value = decide(&mut unit)?;
         let correlation = unit.occasion.metadata.correlation();
-        match unit.write() {
+        let answer = unit.write();
+        retries = unit.retries;
+        match answer {
             Ok(appended) => return Ok(Committed { value, appended, correlation }),
             Err(ExecuteError::Conflict(conflict)) => retries.again_after(conflict)?,
             Err(error) => return Err(error),
@@ -232,10 +247,10 @@ struct Member<A: Aggregate> {
 trait Staged {
     fn as_any(&mut self) -> &mut dyn Any;
     fn len(&self) -> usize;
-    fn write_to(&mut self, commit: Commit) -> Commit;
+    fn write_to(&mut self, commit: Commit) -> Result<Commit, Error>;
     /// For a stream that was looked at and not written: what was seen must still hold.
     fn guard_in(&self, commit: Commit, stream: StreamId) -> Commit;
-    fn written(&mut self, appended: &Appended, last: usize);
+    fn written(&mut self, appended: &Appended, last: usize) -> Result<(), Error>;
 }
 
 impl<A: Aggregate> Staged for Member<A> {
@@ -247,7 +262,7 @@ impl<A: Aggregate> Staged for Member<A> {
         self.stage.len()
     }
 
-    fn write_to(&mut self, commit: Commit) -> Commit {
+    fn write_to(&mut self, commit: Commit) -> Result<Commit, Error> {
         self.stage.write_to(commit)
     }
 
@@ -255,8 +270,8 @@ impl<A: Aggregate> Staged for Member<A> {
         commit.guard(stream, Expected::Exactly(self.stage.stored_version()))
     }
 
-    fn written(&mut self, appended: &Appended, last: usize) {
-        self.stage.written(&self.binding, appended, last);
+    fn written(&mut self, appended: &Appended, last: usize) -> Result<(), Error> {
+        self.stage.written(&self.binding, appended, last)
     }
 }
 

@@ -184,7 +184,8 @@ impl<V> View<V> {
     /// Folds in what was recorded since, and returns the position up to which the view has now seen the log.
     ///
     /// An error names the event at which it arose; the view then shows everything before it, and calling again tries it
-    /// again. A view of which a handler has failed stays where it is, for nobody knows what the handler had done by then.
+    /// again. A view of which a handler has failed, or has seen an event that another could not read, stays where it is:
+    /// the event is half handled, and nobody knows how far.
     pub fn refresh(&mut self) -> Result<Position, Error> {
         if self.stopped {
             return Err(Error::new(ErrorKind::View).detail("it was stopped by an earlier failure"));
@@ -203,19 +204,23 @@ impl<V> View<V> {
     }
 
     fn handle(&mut self, stored: &RecordedEvent<'_>) -> Result<(), Error> {
+        // Also for a handler that panics.
+        self.stopped = true;
+        let mut has_begun = false;
         for (category, handler) in &self.registered {
-            if stored.stream().is_in(category) {
-                match handler(&mut self.value, stored.clone()) {
-                    Err(error) if self.skip_unknown && *error.kind() == ErrorKind::UnknownEvent => {
-                    }
-                    answer => {
-                        self.stopped =
-                            answer.as_ref().is_err_and(|error| *error.kind() == ErrorKind::View);
-                        answer?;
-                    }
+            if !stored.stream().is_in(category) {
+                continue;
+            }
+            match handler(&mut self.value, stored.clone()) {
+                Ok(()) => has_begun = true,
+                Err(error) if self.skip_unknown && *error.kind() == ErrorKind::UnknownEvent => {}
+                Err(error) => {
+                    self.stopped = has_begun || *error.kind() == ErrorKind::View;
+                    return Err(error);
                 }
             }
         }
+        self.stopped = false;
         Ok(())
     }
 

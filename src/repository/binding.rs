@@ -12,7 +12,7 @@ use crate::codec::EventCodec;
 use crate::error::{Error, ErrorKind};
 use crate::event::Batch;
 use crate::id::{Category, StreamId};
-use crate::position::Version;
+use crate::position::{Position, Version};
 use crate::snapshot::{Snapshot, SnapshotPlan};
 use crate::store::{Batches, Query};
 
@@ -70,6 +70,15 @@ impl<A: Aggregate> Binding<A> {
             }
             _ => Ok(loaded),
         }
+    }
+
+    /// The aggregate as it was at a position that the store has.
+    pub(crate) fn load_as_of(
+        &self,
+        stream: &StreamId,
+        position: Position,
+    ) -> Result<Loaded<A>, Error> {
+        self.fold(stream, Some(At::Position(position)))
     }
 
     fn fold(&self, stream: &StreamId, at: Option<At>) -> Result<Loaded<A>, Error> {

@@ -91,9 +91,6 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         let mut retries = Retries::new(&self.binding.backing.turns, retries);
         retries.queue_for(&stream);
         loop {
-            if let Some(first) = self.first_time(&stream, mark.as_ref())? {
-                return Ok(first);
-            }
             match self.attempt(&stream, command.clone(), &metadata, mark.as_ref()) {
                 Err(ExecuteError::Conflict(conflict)) => {
                     if let Err(conflict) = retries.again_after(conflict) {
@@ -113,7 +110,12 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         metadata: &Arc<Metadata>,
         mark: Option<&Tag>,
     ) -> Result<Outcome<A>, ExecuteError<A::Error>> {
-        let mut stage = Stage::load(self.binding, stream.clone())?;
+        let mut stage = Stage::load(self.binding, stream.clone(), None)?;
+        // After the load, so that the decision never sees the events of its own first time without knowing them; who
+        // writes under the same key from now on changes the version that the write expects.
+        if let Some(first) = self.first_time(stream, mark)? {
+            return Ok(first);
+        }
         self.check_version(stream, stage.stored_version())?;
         let now = to_micros(self.binding.backing.clock.now());
         let occasion = Occasion { now, metadata: Arc::clone(metadata) };
@@ -123,18 +125,14 @@ impl<'r, A: Aggregate> Execution<'r, A> {
             return Ok(stage.into_outcome(Vec::new(), &occasion));
         }
         let last = stage.len() - 1;
-        let mut commit = stage.write_to(self.commit.clone());
-        if let Some(mark) = mark {
-            // The look-up came before the load; who wrote under the same key in between is found here.
-            commit = commit.require_none(marked(stream, mark), Position::START);
-        }
+        let commit = stage.write_to(self.commit.clone())?;
         let appended = self.binding.backing.store.append(commit).map_err(|error| match error {
             AppendError::Store(error) if error.stream().is_none() => {
                 AppendError::Store(error.in_stream(stream.clone()))
             }
             error => error,
         })?;
-        stage.written(self.binding, &appended, last);
+        stage.written(self.binding, &appended, last)?;
         Ok(stage.into_outcome(appended.ids, &occasion))
     }
 
@@ -154,7 +152,8 @@ impl<'r, A: Aggregate> Execution<'r, A> {
     ) -> Result<Option<Outcome<A>>, Error> {
         let Some(mark) = mark else { return Ok(None) };
         let (mut events, mut ids, mut last) = (Vec::new(), Vec::new(), None);
-        for batch in Batches::new(&self.binding.backing.store, Query::new(marked(stream, mark))) {
+        let marked = Query::new(Clause::new().stream(stream.clone()).tag(mark.clone()));
+        for batch in Batches::new(&self.binding.backing.store, marked) {
             for stored in batch?.iter() {
                 ids.push(stored.event_id());
                 last = Some((stored.version(), stored.correlation()));
@@ -165,11 +164,6 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         let loaded = self.binding.load_at(stream, At::Version(version))?;
         Ok(Some(Outcome { loaded, events, ids, correlation, repeated: true }))
     }
-}
-
-/// The events that were written to the stream under a mark.
-fn marked(stream: &StreamId, mark: &Tag) -> Clause {
-    Clause::new().stream(stream.clone()).tag(mark.clone())
 }
 
 impl<A: Aggregate> fmt::Debug for Execution<'_, A> {

@@ -12,7 +12,7 @@ use super::binding::Binding;
 use crate::aggregate::{Aggregate, Recorded, id_of};
 use crate::clock::to_micros;
 use crate::error::Error;
-use crate::event::Batch;
+use crate::event::{Batch, RecordedEvent};
 use crate::id::{CorrelationId, StreamId, Tag};
 use crate::position::{Position, Version};
 use crate::store::{Batches, Clause, Direction, Events, Filter, Query};
@@ -250,6 +250,8 @@ impl<A: Aggregate> fmt::Debug for Recordings<'_, A> {
 #[must_use = "an iterator reads nothing by itself"]
 pub struct Ids<'r, A: Aggregate> {
     first_events: Events<'r>,
+    /// An event whose id could not be read, and is not passed over.
+    unreadable: Option<RecordedEvent<'static>>,
     aggregate: PhantomData<fn() -> A>,
 }
 
@@ -257,7 +259,8 @@ impl<'r, A: Aggregate> Ids<'r, A> {
     pub(super) fn new(binding: &'r Binding<A>) -> Self {
         let category = Clause::new().category(binding.category.clone());
         let first = Query::new(category).up_to_version(Version::new(1));
-        Self { first_events: Events::new(&binding.backing.store, first), aggregate: PhantomData }
+        let first_events = Events::new(&binding.backing.store, first);
+        Self { first_events, unreadable: None, aggregate: PhantomData }
     }
 }
 
@@ -265,11 +268,18 @@ impl<A: Aggregate> Iterator for Ids<'_, A> {
     type Item = Result<<A::Id as ToOwned>::Owned, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let first = match self.first_events.next()? {
-            Ok(first) => first,
-            Err(error) => return Some(Err(error)),
+        let first = match self.unreadable.take() {
+            Some(first) => first,
+            None => match self.first_events.next()? {
+                Ok(first) => first,
+                Err(error) => return Some(Err(error)),
+            },
         };
-        Some(id_of::<A>(&first).map(Cow::into_owned))
+        let id = id_of::<A>(&first).map(Cow::into_owned);
+        if id.is_err() {
+            self.unreadable = Some(first);
+        }
+        Some(id)
     }
 }
 

@@ -12,6 +12,8 @@ pub(crate) struct Retries<'b> {
     turns: &'b Turns,
     /// Held from the first lost race to the end.
     turn: Option<Turn<'b>>,
+    /// The streams that a race was lost for.
+    lost: Vec<StreamId>,
     left: u32,
     done: u32,
     last: Option<Conflict>,
@@ -22,12 +24,12 @@ impl<'b> Retries<'b> {
     pub(crate) const DEFAULT: u32 = 100;
 
     pub(crate) fn new(turns: &'b Turns, retries: u32) -> Self {
-        Self { turns, turn: None, left: retries, done: 0, last: None }
+        Self { turns, turn: None, lost: Vec::new(), left: retries, done: 0, last: None }
     }
 
     /// Before the first try: waits behind those who race for the stream already, if a lost race would be repeated.
     pub(crate) fn queue_for(&mut self, stream: &StreamId) {
-        if self.left > 0 {
+        if self.left > 0 && self.turn.is_none() {
             self.turn = self.turns.queue(stream);
         }
     }
@@ -40,11 +42,13 @@ impl<'b> Retries<'b> {
         }
         self.left -= 1;
         self.done += 1;
-        let stream = conflict.stream();
-        if self.turn.is_none() || self.last.as_ref().is_some_and(|last| last.stream() != stream) {
-            // Never two turns at once, so that no two commands wait for one another.
+        let is_new = !self.lost.contains(conflict.stream());
+        if is_new {
+            self.lost.push(conflict.stream().clone());
+        }
+        if is_new || self.turn.is_none() {
             self.turn = None;
-            self.turn = self.turns.take(stream);
+            self.turn = self.turns.take(&self.lost);
         }
         self.last = Some(conflict);
         self.pause();

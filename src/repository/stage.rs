@@ -6,10 +6,10 @@ use super::answer::ExecuteError;
 use super::binding::Binding;
 use super::loaded::{Loaded, Outcome, Tip};
 use crate::aggregate::{Aggregate, Context, Occasion};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::event::NewEvent;
 use crate::id::{EventId, StreamId, Tag};
-use crate::position::Version;
+use crate::position::{Position, Version};
 use crate::store::{Appended, Commit, Expected};
 
 /// An aggregate with events that were decided on and not yet written.
@@ -21,13 +21,22 @@ pub(crate) struct Stage<A: Aggregate> {
     events: Vec<A::Event>,
     /// The same events, as they will be written.
     writes: Vec<NewEvent>,
+    /// A fold panicked, and left a state that means nothing.
+    is_torn: bool,
 }
 
 impl<A: Aggregate> Stage<A> {
-    /// The aggregate as it is in the store.
-    pub(crate) fn load(binding: &Binding<A>, stream: StreamId) -> Result<Self, Error> {
-        let loaded = binding.load(&stream)?;
-        Ok(Self { stream, loaded, events: Vec::new(), writes: Vec::new() })
+    /// The aggregate as it is in the store, or as it was at a position.
+    pub(crate) fn load(
+        binding: &Binding<A>,
+        stream: StreamId,
+        as_of: Option<Position>,
+    ) -> Result<Self, Error> {
+        let loaded = match as_of {
+            None => binding.load(&stream)?,
+            Some(position) => binding.load_as_of(&stream, position)?,
+        };
+        Ok(Self { stream, loaded, events: Vec::new(), writes: Vec::new(), is_torn: false })
     }
 
     /// The version of the aggregate in the store.
@@ -71,10 +80,24 @@ impl<A: Aggregate> Stage<A> {
         let decided = self.loaded.state.handle(command, &context).map_err(ExecuteError::Refused)?;
         let prepare = |event| self.prepare(binding, occasion, mark, &event);
         let prepared = decided.into_iter().map(prepare).collect::<Result<Vec<_>, Error>>()?;
+        self.check_whole()?;
+        self.is_torn = true;
         for (write, event) in prepared {
             self.loaded.state.apply(&event);
             self.events.push(event);
             self.writes.push(write);
+        }
+        self.is_torn = false;
+        Ok(())
+    }
+
+    /// Refuses to go on after a panic that somebody caught.
+    fn check_whole(&self) -> Result<(), Error> {
+        if self.is_torn {
+            let fault = "a fold has panicked, and its events must not be written";
+            return Err(Error::new(ErrorKind::InvalidCommit)
+                .detail(fault)
+                .in_stream(self.stream.clone()));
         }
         Ok(())
     }
@@ -97,22 +120,30 @@ impl<A: Aggregate> Stage<A> {
     }
 
     /// Adds what was decided to a commit.
-    pub(crate) fn write_to(&mut self, commit: Commit) -> Commit {
+    pub(crate) fn write_to(&mut self, commit: Commit) -> Result<Commit, Error> {
+        self.check_whole()?;
         let expected = Expected::Exactly(self.stored_version());
-        commit.write(self.stream.clone(), expected, std::mem::take(&mut self.writes))
+        Ok(commit.write(self.stream.clone(), expected, std::mem::take(&mut self.writes)))
     }
 
     /// Takes note that the events were written, the last of them as the commit's `last`th, counted from 0.
-    pub(crate) fn written(&mut self, binding: &Binding<A>, appended: &Appended, last: usize) {
+    pub(crate) fn written(
+        &mut self,
+        binding: &Binding<A>,
+        appended: &Appended,
+        last: usize,
+    ) -> Result<(), Error> {
         let (Some(event_id), Some(position)) =
             (appended.ids.get(last), appended.first.checked_add(last as u64))
         else {
-            return;
+            let fault = "its answer to a commit names fewer events than were written";
+            return Err(Error::new(ErrorKind::Store).detail(fault).in_stream(self.stream.clone()));
         };
         let version = self.version();
         self.loaded.tip =
             Some(Tip { version, position, event_id: *event_id, recorded_at: appended.recorded_at });
         binding.snapshot_if_due(&self.stream, &mut self.loaded);
+        Ok(())
     }
 
     pub(super) fn into_outcome(self, ids: Vec<EventId>, occasion: &Occasion) -> Outcome<A> {

@@ -218,8 +218,9 @@ impl Limits {
         let payload = event.payload().len();
         let headers = event.metadata().headers().map(|(name, value)| name.len() + value.len());
         let metadata = event.metadata().actor().map_or(0, str::len) + headers.sum::<usize>();
-        // The mark of a command that is carried out once is not the user's.
-        let tags = event.tags().iter().filter(|tag| !tag.starts_with('$')).count();
+        // The one mark of a command that is carried out once is not the user's.
+        let marks = event.tags().iter().filter(|tag| tag.starts_with("$once:")).count().min(1);
+        let tags = event.tags().iter().count() - marks;
         let names =
             event.event_type().as_str().len() + event.tags().iter().map(str::len).sum::<usize>();
         let checked = limit("bytes of payload", payload, self.payload_bytes_max)

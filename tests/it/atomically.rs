@@ -1,6 +1,8 @@
 //! Several decisions in one commit.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use annals::id::Tag;
 use annals::store::{Clause, Expected};
@@ -96,9 +98,10 @@ fn many_transfers_at_once_keep_the_sum() {
     for id in ids {
         accounts.execute(id, Command::Deposit(1_000)).unwrap();
     }
+    let transfers = AtomicU32::new(0);
     std::thread::scope(|scope| {
         for thread in 0..8 {
-            let (annals, accounts) = (annals.clone(), accounts.clone());
+            let (annals, accounts, transfers) = (annals.clone(), accounts.clone(), &transfers);
             scope.spawn(move || {
                 for round in 0..50 {
                     let (from, to) =
@@ -109,12 +112,114 @@ fn many_transfers_at_once_keep_the_sum() {
                         Ok(())
                     });
                     assert!(matches!(moved, Ok(_) | Err(ExecuteError::Refused(_))), "{moved:?}");
+                    transfers.fetch_add(u32::from(moved.is_ok()), Ordering::Relaxed);
                 }
             });
         }
     });
     let sum: u64 = ids.iter().map(|id| accounts.load(id).unwrap().state().cents).sum();
     assert_eq!(sum, 4_000);
+    assert!(transfers.into_inner() > 300);
+}
+
+#[test]
+fn slow_units_get_their_turn_among_fast_ones() {
+    let annals = Annals::in_memory();
+    let accounts = annals.of::<Account>().unwrap().snapshot_every(50);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for id in ["a", "b", "b"] {
+            let (annals, accounts, done) = (&annals, &accounts, &done);
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    annals
+                        .atomically(|unit| unit.execute(accounts, id, Command::Deposit(1)))
+                        .unwrap();
+                    accounts.execute(id, Command::Deposit(1)).unwrap();
+                }
+            });
+        }
+        for _ in 0..10 {
+            let slow = annals.atomically(|unit| {
+                unit.execute(&accounts, "a", Command::Deposit(1))?;
+                std::thread::sleep(Duration::from_millis(2));
+                unit.execute(&accounts, "b", Command::Deposit(1))
+            });
+            if slow.is_err() {
+                done.store(true, Ordering::Relaxed);
+            }
+            slow.unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn what_a_closure_concludes_rests_on_one_instant() {
+    let annals = Annals::in_memory();
+    let accounts = annals.of::<Account>().unwrap();
+    for id in ["a", "b"] {
+        accounts.execute(id, Command::Deposit(100)).unwrap();
+    }
+    let answer = annals.atomically(|unit| {
+        let a = unit.load(&accounts, "a")?.cents;
+        annals.atomically(|transfer| {
+            transfer.execute(&accounts, "a", Command::Withdraw(50))?;
+            transfer.execute(&accounts, "b", Command::Deposit(50))
+        })?;
+        let sum = a + unit.load(&accounts, "b")?.cents;
+        Err::<(), _>(Refusal::new(std::io::Error::other(format!("the sum is {sum}"))).into())
+    });
+    assert_eq!(answer.unwrap_err().to_string(), "the sum is 200");
+}
+
+#[test]
+fn a_fold_that_panicked_in_a_unit_is_not_written_although_somebody_caught_it() {
+    let annals = Annals::in_memory();
+    let accounts = annals.of::<Account>().unwrap();
+    let answer = annals.atomically(|unit| {
+        unit.execute(&accounts, "alice", Command::Deposit(1))?;
+        let panics = || unit.execute(&accounts, "alice", Command::PanicInFold).map(drop);
+        assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+        Ok(())
+    });
+    assert!(
+        matches!(answer, Err(ExecuteError::Store(error)) if *error.kind() == ErrorKind::InvalidCommit)
+    );
+    assert!(!accounts.exists("alice").unwrap());
+}
+
+#[test]
+fn each_repository_decides_with_its_own_services() {
+    use annals::{Aggregate, Context};
+    #[derive(Default)]
+    struct Served;
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    enum By {
+        Service(u32),
+    }
+    impl Aggregate for Served {
+        const TYPE: &'static str = "served";
+        type Id = str;
+        type Event = By;
+        type Command = ();
+        type Error = std::convert::Infallible;
+        type Services = u32;
+        fn apply(&mut self, _: &By) {}
+        fn handle(&self, (): (), context: &Context<'_, Self>) -> Result<Vec<By>, Self::Error> {
+            Ok(vec![By::Service(*context.services())])
+        }
+    }
+    let annals = Annals::in_memory();
+    let (one, two) = (annals.of_with::<Served>(1).unwrap(), annals.of_with::<Served>(2).unwrap());
+    annals
+        .atomically(|unit| {
+            unit.execute(&one, "x", ())?;
+            unit.execute(&two, "x", ())
+        })
+        .unwrap();
+    let events: Vec<_> = one.events().read().unwrap().map(|e| e.unwrap().into_event()).collect();
+    assert_eq!(events, [By::Service(1), By::Service(2)]);
 }
 
 #[test]

@@ -193,6 +193,8 @@ fn an_id_that_does_not_come_back_is_refused() {
     annals.store().append(Commit::new().write(stream, Expected::Any, [event])).unwrap();
     let error = loud.events().read().unwrap().nth(1).unwrap().unwrap_err();
     assert_eq!((error.kind(), error.position().unwrap().get()), (&ErrorKind::AggregateId, 2));
+    let mut ids = loud.ids().skip(1);
+    assert!(ids.next().unwrap().is_err() && ids.next().unwrap().is_err(), "it is not passed over");
 }
 
 #[test]

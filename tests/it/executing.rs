@@ -204,6 +204,22 @@ fn of_racers_with_one_key_one_writes_and_the_others_get_its_answer() {
 }
 
 #[test]
+fn racers_whose_command_can_be_refused_still_get_the_first_answer() {
+    for round in 0..200 {
+        let accounts = accounts();
+        accounts.execute("alice", Command::Deposit(5)).unwrap();
+        let outcomes: Vec<_> = std::thread::scope(|scope| {
+            let run =
+                || accounts.to("alice").once("all of it").execute(Command::Withdraw(5)).unwrap();
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(run)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.written()).count(), 1, "round {round}");
+        assert!(outcomes.iter().all(|outcome| outcome.events() == [Event::Withdrawn { cents: 5 }]));
+    }
+}
+
+#[test]
 fn a_panic_in_a_handler_or_a_fold_writes_nothing_and_breaks_nothing() {
     let accounts = accounts();
     accounts.execute("alice", Command::Deposit(1)).unwrap();

@@ -124,6 +124,50 @@ fn a_view_whose_handler_failed_stays_where_it_is() {
 }
 
 #[test]
+fn no_event_is_handled_twice_by_a_view() {
+    let annals = Annals::in_memory();
+    let accounts = annals.of::<Account>().unwrap();
+    let mut panicking = annals
+        .view::<u64>("panicking")
+        .on::<Account>(|seen, _| {
+            *seen += 1;
+            assert!(*seen != 1, "the first one panics");
+        })
+        .run()
+        .unwrap();
+    let mut half = annals
+        .view::<u64>("half")
+        .on::<Account>(|seen, _| *seen += 1)
+        .on::<SameName>(|seen, _| *seen += 1)
+        .run()
+        .unwrap();
+    accounts.execute("alice", Command::Deposit(1)).unwrap();
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| panicking.refresh()));
+    assert!(caught.is_err() && panicking.refresh().is_err());
+    assert_eq!((*panicking, panicking.position()), (1, Position::START));
+    assert_eq!(*half.refresh().unwrap_err().kind(), ErrorKind::UnknownEvent);
+    assert!(half.refresh().unwrap_err().to_string().contains("stopped"));
+    assert_eq!(*half, 1);
+}
+
+/// Shares its streams with [`Account`], and reads nothing of it.
+#[derive(Default)]
+struct SameName;
+
+impl Aggregate for SameName {
+    const TYPE: &'static str = "account";
+    type Id = str;
+    type Event = Moved;
+    type Command = ();
+    type Error = std::convert::Infallible;
+    type Services = ();
+    fn apply(&mut self, _: &Moved) {}
+    fn handle(&self, (): (), _: &Context<'_, Self>) -> Result<Vec<Moved>, Self::Error> {
+        Ok(vec![])
+    }
+}
+
+#[test]
 fn an_unknown_event_stops_a_view_unless_it_may_skip_it() {
     let annals = Annals::in_memory();
     let accounts = annals.of::<Account>().unwrap();
