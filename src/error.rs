@@ -46,17 +46,18 @@ pub enum ErrorKind {
     /// An event id of the commit already stands in the store, and the commit is not a repetition of the one that
     /// wrote it. Nothing was written. Give a new event a new id; repeat a commit unchanged.
     EventIdTaken,
-    /// A stream lacks events between others: from this version up to where the error is. The store has lost them.
+    /// A stream lacks events between others: from this version up to where the error is. The store has lost them:
+    /// stop writing to it, and restore it.
     MissingEvents {
         /// The first version that is missing.
         from: Version,
     },
-    /// A version was asked for that the stream does not have yet.
+    /// A version was asked for that the stream does not have yet. Ask for one up to the last.
     VersionBeyondStream {
         /// The last version of the stream.
         last: Version,
     },
-    /// A position was asked for that the store does not have yet.
+    /// A position was asked for that the store does not have yet. Wait for it, or ask for one up to the head.
     PositionBeyondHead {
         /// The last position of the store.
         head: Position,
@@ -89,9 +90,10 @@ pub enum ErrorKind {
     OtherStore,
     /// Two aggregate types claim the same stream. Give each its own [`TYPE`](crate::Aggregate::TYPE).
     AggregateType,
-    /// The handler of a view failed; the source is what it returned.
+    /// The handler of a view failed; the source is what it returned. Correct it, and build the view anew.
     View,
-    /// The store failed; the source says how.
+    /// The store failed; the source says how. Whether a commit was written is unknown: repeat it with the ids that it had,
+    /// or the command with its key.
     Store,
 }
 

@@ -80,12 +80,14 @@
 //! * Positions are dense and in the order of commits; nobody sees an event before those that came before it.
 //! * A decision is written only against the state that it looked at. [`Outcome::state`](repository::Outcome::state) is
 //!   exactly what loading gives: each event is applied in the form in which it reads back, before it is written. What does
-//!   not read back, and what the fold cannot take (a panic), never reaches the log.
+//!   not read back, and what the fold cannot take (a panic), never reaches the log through a repository or a unit.
 //! * An event that cannot be read is an error that names its stream, position, type and schema version; it is never
 //!   passed over in silence.
-//! * A snapshot never changes an answer, as long as `apply` keeps its meaning or the repository's
-//!   [revision](Repository::snapshot_revision) is raised.
-//! * Nothing that a caller gives makes the crate panic, beside a panic of the caller's own code, which writes nothing.
+//! * A snapshot never changes an answer, as long as the state survives being written and read as JSON (which
+//!   [`assert_snapshot_equals_refold`](testing::assert_snapshot_equals_refold) tests), and `apply` keeps its meaning or the
+//!   repository's [revision](Repository::snapshot_revision) is raised.
+//! * Nothing that a caller gives makes the crate panic, beside a panic of the caller's own code. A panic in `handle` or in
+//!   a fold, or while an event is encoded, writes nothing. (A snapshot is taken after the write.)
 //!
 //! # Limits
 //!
@@ -95,7 +97,7 @@
 //! | a payload, the metadata of an event, its tags | 1 MiB, 64 KiB, 64 ([`store::Limits`] can be changed) |
 //! | a commit | 65,536 events, 64 MiB (likewise) |
 //! | the resolution of times | one microsecond |
-//! | tries of a decision | 1 and 100 more ([`retries`](repository::Execution::retries)) |
+//! | tries of a decision | 1 and 100 more, unless [`retries`](repository::Execution::retries) says otherwise |
 //!
 //! # Quirks
 //!
@@ -108,8 +110,8 @@
 //!
 //! # From async code
 //!
-//! Every call blocks for as long as the store takes: in memory microseconds, and up to 100 ms at a time while others
-//! race for the same aggregate. Call through `tokio::task::spawn_blocking` or its like; handles are cheap to clone, and
+//! Every call blocks for as long as the store and the fold take: in memory microseconds for a short history, and up to 100
+//! ms at a time while others race for the same aggregate. Call through `tokio::task::spawn_blocking` or its like; handles are cheap to clone, and
 //! commands, outcomes and errors may cross threads. The README has a function to copy.
 //!
 //! # Features

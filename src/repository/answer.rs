@@ -13,7 +13,8 @@ pub enum ExecuteError<E: StdError + 'static> {
     /// The domain said no. Nothing was written.
     #[error(transparent)]
     Refused(E),
-    /// Others wrote what the decision rests on, more often than it was to be taken again. Nothing was written.
+    /// Something that the decision rests on does not hold, and taking it again did not help or was not asked for. Nothing was
+    /// written.
     #[error(transparent)]
     Conflict(#[from] Conflict),
     /// Something else was wrong: with a name, with an event, with the store. The error's kind says what, and whether

@@ -115,7 +115,7 @@ use crate::position::{Position, Version};
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event store",
-    note = "a store is handed over by value or as an `Arc`; `Annals::open` and `Annals::in_memory` bring their own"
+    note = "a store is handed over by value or as an `Arc`; `Annals::in_memory` brings its own"
 )]
 pub trait EventStore: fmt::Debug + Send + Sync + 'static {
     /// Writes a commit, all of it or nothing. When this returns `Ok`, the events are as safe as the store promises.
