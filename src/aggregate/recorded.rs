@@ -25,6 +25,7 @@ pub struct Recorded<'a, A: Aggregate> {
 
 impl<'a, A: Aggregate> Recorded<'a, A> {
     /// Hands each event that a stored one means today to `each`.
+    #[inline]
     pub(crate) fn read(
         codec: &EventCodec<A::Event>,
         stored: RecordedEvent<'a>,
@@ -93,6 +94,7 @@ impl<'a, A: Aggregate> Recorded<'a, A> {
 }
 
 /// The id in the name of the event's stream.
+#[inline]
 pub(crate) fn id_of<'a, A: Aggregate>(stored: &RecordedEvent<'a>) -> Result<Cow<'a, A::Id>, Error> {
     let parsed = match stored.key() {
         Cow::Borrowed(key) => A::Id::from_key(key),
