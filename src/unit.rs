@@ -170,7 +170,7 @@ impl Unit<'_> {
                 events += len;
                 members.push((member, events - 1));
             } else {
-                commit = member.guard_in(commit, stream);
+                commit = member.guard_in(commit)?;
             }
         }
         if members.is_empty() {
@@ -248,8 +248,7 @@ trait Staged {
     fn as_any(&mut self) -> &mut dyn Any;
     fn len(&self) -> usize;
     fn write_to(&mut self, commit: Commit) -> Result<Commit, Error>;
-    /// For a stream that was looked at and not written: what was seen must still hold.
-    fn guard_in(&self, commit: Commit, stream: StreamId) -> Commit;
+    fn guard_in(&self, commit: Commit) -> Result<Commit, Error>;
     fn written(&mut self, appended: &Appended, last: usize) -> Result<(), Error>;
 }
 
@@ -266,8 +265,8 @@ impl<A: Aggregate> Staged for Member<A> {
         self.stage.write_to(commit)
     }
 
-    fn guard_in(&self, commit: Commit, stream: StreamId) -> Commit {
-        commit.guard(stream, Expected::Exactly(self.stage.stored_version()))
+    fn guard_in(&self, commit: Commit) -> Result<Commit, Error> {
+        self.stage.guard_in(commit)
     }
 
     fn written(&mut self, appended: &Appended, last: usize) -> Result<(), Error> {

@@ -151,17 +151,13 @@ impl<A: Aggregate> Binding<A> {
     /// The newest snapshot that this program can use. What cannot be read is as good as not there.
     fn newest_snapshot(&self, stream: &StreamId, at: Option<At>) -> Option<(Snapshot, A)> {
         let plan = self.snapshots.as_ref()?;
-        let fingerprint = self.fingerprint(plan);
+        let fingerprint = plan.fingerprint();
         let snapshot = self.backing.snapshots.newest(stream, fingerprint, at).ok()??;
         if snapshot.version == Version::ZERO || snapshot.fingerprint != fingerprint {
             return None;
         }
         let state = plan.decode(&snapshot.state).ok()?;
         Some((snapshot, state))
-    }
-
-    fn fingerprint(&self, plan: &SnapshotPlan<A>) -> u64 {
-        plan.fingerprint(self.codec.histories())
     }
 
     /// Takes a snapshot of a state at the end of its stream, if the plan says so and the state is durable. That it
@@ -173,7 +169,9 @@ impl<A: Aggregate> Binding<A> {
         if !plan.is_due(loaded.snapshot, tip.version) {
             return;
         }
-        let is_durable = self.backing.store.head().is_ok_and(|head| head.durable >= tip.position);
+        if !self.backing.store.head().is_ok_and(|head| head.durable >= tip.position) {
+            return;
+        }
         let Ok(state) = plan.encode(&loaded.state) else {
             return;
         };
@@ -183,10 +181,10 @@ impl<A: Aggregate> Binding<A> {
             position: tip.position,
             recorded_at: tip.recorded_at,
             event_id: tip.event_id,
-            fingerprint: self.fingerprint(plan),
+            fingerprint: plan.fingerprint(),
             state,
         };
-        if is_durable && self.backing.snapshots.save(snapshot).is_ok() {
+        if self.backing.snapshots.save(snapshot).is_ok() {
             loaded.snapshot = tip.version;
         }
     }

@@ -131,7 +131,8 @@ impl<A: Aggregate + Serialize + DeserializeOwned> Repository<A> {
         is_due: impl Fn(Version, Version) -> bool + Send + Sync + 'static,
     ) -> Self {
         let revision = self.binding.snapshots.as_ref().map_or(0, SnapshotPlan::revision);
-        self.binding.snapshots = Some(SnapshotPlan::new(is_due).with_revision(revision));
+        let plan = SnapshotPlan::new(is_due, self.binding.codec.histories());
+        self.binding.snapshots = Some(plan.with_revision(revision));
         self
     }
 
@@ -143,7 +144,11 @@ impl<A: Aggregate + Serialize + DeserializeOwned> Repository<A> {
     /// an upcaster does, and the fields of what is not there yet in the initial value, such as the items of a list.
     #[must_use]
     pub fn snapshot_revision(mut self, revision: u32) -> Self {
-        let plan = self.binding.snapshots.take().unwrap_or_else(|| SnapshotPlan::new(|_, _| false));
+        let plan = self
+            .binding
+            .snapshots
+            .take()
+            .unwrap_or_else(|| SnapshotPlan::new(|_, _| false, self.binding.codec.histories()));
         self.binding.snapshots = Some(plan.with_revision(revision));
         self
     }

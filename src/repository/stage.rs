@@ -126,6 +126,12 @@ impl<A: Aggregate> Stage<A> {
         Ok(commit.write(self.stream.clone(), expected, std::mem::take(&mut self.writes)))
     }
 
+    /// Requires, where nothing was decided, that what was seen still holds.
+    pub(crate) fn guard_in(&self, commit: Commit) -> Result<Commit, Error> {
+        self.check_whole()?;
+        Ok(commit.guard(self.stream.clone(), Expected::Exactly(self.stored_version())))
+    }
+
     /// Takes note that the events were written, the last of them as the commit's `last`th, counted from 0.
     pub(crate) fn written(
         &mut self,

@@ -15,19 +15,22 @@ use crate::position::Version;
 pub(crate) struct SnapshotPlan<A> {
     is_due: Arc<dyn Fn(Version, Version) -> bool + Send + Sync>,
     revision: u32,
-    /// A digest of the state's type and of its fields, as far as they can be seen.
-    state: u64,
+    /// A digest of the state's type and fields, as far as they can be seen, and of the upcasters.
+    shape: u64,
     encode: fn(&A) -> serde_json::Result<Vec<u8>>,
     decode: fn(&[u8]) -> serde_json::Result<A>,
 }
 
 impl<A: Default + Serialize + DeserializeOwned> SnapshotPlan<A> {
     /// Takes a snapshot when `is_due` says so of the version of the last one and the current version.
-    pub(crate) fn new(is_due: impl Fn(Version, Version) -> bool + Send + Sync + 'static) -> Self {
+    pub(crate) fn new<'a>(
+        is_due: impl Fn(Version, Version) -> bool + Send + Sync + 'static,
+        histories: impl Iterator<Item = (&'a str, Vec<String>)>,
+    ) -> Self {
         Self {
             is_due: Arc::new(is_due),
             revision: 0,
-            state: digest_of_state::<A>(),
+            shape: digest_of_shape::<A>(histories),
             encode: serde_json::to_vec,
             decode: |state| serde_json::from_slice(state),
         }
@@ -56,18 +59,10 @@ impl<A> SnapshotPlan<A> {
     }
 
     /// A digest of all that the meaning of a state depends on beside the events.
-    pub(crate) fn fingerprint<'a>(
-        &self,
-        histories: impl Iterator<Item = (&'a str, Vec<String>)>,
-    ) -> u64 {
+    pub(crate) fn fingerprint(&self) -> u64 {
         let mut digest = Digest::new();
         digest.number(u64::from(self.revision));
-        digest.number(self.state);
-        for (event_type, rules) in histories {
-            digest.text(event_type);
-            rules.iter().for_each(|rule| digest.text(rule));
-            digest.number(rules.len() as u64);
-        }
+        digest.number(self.shape);
         digest.0
     }
 }
@@ -82,19 +77,26 @@ impl<A> fmt::Debug for SnapshotPlan<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SnapshotPlan")
             .field("revision", &self.revision)
-            .field("state", &self.state)
+            .field("shape", &self.shape)
             .finish_non_exhaustive()
     }
 }
 
-/// What can be seen of a state's shape: its type, the fields that it reads, and those of its initial value, also
-/// nested ones.
-fn digest_of_state<A: Default + Serialize + DeserializeOwned>() -> u64 {
+/// What can be seen of a state's shape (its type, the fields that it reads, and those of its initial value, also nested
+/// ones) and of the history of the events that it is folded from.
+fn digest_of_shape<'a, A: Default + Serialize + DeserializeOwned>(
+    histories: impl Iterator<Item = (&'a str, Vec<String>)>,
+) -> u64 {
     let mut digest = Digest::new();
     digest.text(std::any::type_name::<A>());
     field_names::<A>().iter().for_each(|field| digest.text(field));
     if let Ok(initial) = serde_json::to_value(A::default()) {
         digest_fields(&initial, &mut digest);
+    }
+    for (event_type, rules) in histories {
+        digest.text(event_type);
+        rules.iter().for_each(|rule| digest.text(rule));
+        digest.number(rules.len() as u64);
     }
     digest.0
 }

@@ -177,16 +177,19 @@ fn what_a_closure_concludes_rests_on_one_instant() {
 fn a_fold_that_panicked_in_a_unit_is_not_written_although_somebody_caught_it() {
     let annals = Annals::in_memory();
     let accounts = annals.of::<Account>().unwrap();
-    let answer = annals.atomically(|unit| {
-        unit.execute(&accounts, "alice", Command::Deposit(1))?;
-        let panics = || unit.execute(&accounts, "alice", Command::PanicInFold).map(drop);
-        assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
-        Ok(())
-    });
-    assert!(
-        matches!(answer, Err(ExecuteError::Store(error)) if *error.kind() == ErrorKind::InvalidCommit)
-    );
-    assert!(!accounts.exists("alice").unwrap());
+    for also_decides in [true, false] {
+        let answer = annals.atomically(|unit| {
+            if also_decides {
+                unit.execute(&accounts, "alice", Command::Deposit(1))?;
+            }
+            let panics = || unit.execute(&accounts, "alice", Command::PanicInFold).map(drop);
+            assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+            unit.execute(&accounts, "bob", Command::Deposit(1))
+        });
+        let Err(ExecuteError::Store(error)) = answer else { panic!("{answer:?}") };
+        assert_eq!(*error.kind(), ErrorKind::InvalidCommit);
+        assert!(!accounts.exists("alice").unwrap() && !accounts.exists("bob").unwrap());
+    }
 }
 
 #[test]
