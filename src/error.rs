@@ -92,6 +92,31 @@ pub enum ErrorKind {
     AggregateType,
     /// The handler of a view failed; the source is what it returned. Correct it, and build the view anew.
     View,
+    /// What is stored is damaged: it is not what was written. Nothing was changed. Copy the directory before anything else,
+    /// and restore from a backup; [`guarantees`](crate::docs::guarantees) says what is told apart here.
+    Damaged {
+        /// The file that is damaged.
+        file: String,
+        /// Where in the file the damage begins.
+        offset: u64,
+    },
+    /// What is stored makes use of something that this version of annals does not know. Nothing was changed. Update the
+    /// program.
+    Unsupported {
+        /// The file that makes use of it.
+        file: String,
+    },
+    /// Somebody has the store open for writing already. Use the handle that is open, or wait for the other process to end.
+    InUse,
+    /// There is no room, or no more is allowed. Nothing was written, and what is stored is safe. Make room; appending goes
+    /// on then.
+    StorageFull,
+    /// The store takes no more writes because one failed in a way that leaves unknown what is on disk; the source says how.
+    /// Reads go on. Close the store and open it again: that finds out. Whether the commits that were answered with this
+    /// error were written is unknown; repeat them with the ids that they had, or the commands with their keys.
+    Poisoned,
+    /// The process is a child forked from the one that opened the store. Open a store of your own after forking.
+    Forked,
     /// The store failed; the source says how. Whether a commit was written is unknown: repeat it with the ids that it had,
     /// or the command with its key.
     Store,
@@ -125,6 +150,18 @@ impl fmt::Display for ErrorKind {
             Self::OtherStore => write!(f, "the repository belongs to another store"),
             Self::AggregateType => write!(f, "two aggregate types claim the same stream"),
             Self::View => write!(f, "the handler of a view failed"),
+            Self::Damaged { file, offset } => {
+                write!(f, "{file} is damaged at offset {offset}")
+            }
+            Self::Unsupported { file } => {
+                write!(f, "{file} was written by a newer version of annals")
+            }
+            Self::InUse => write!(f, "the store is open already"),
+            Self::StorageFull => write!(f, "there is no room"),
+            Self::Poisoned => write!(f, "the store takes no more writes until it is opened anew"),
+            Self::Forked => {
+                write!(f, "the store was opened by the process that this one was forked from")
+            }
             Self::Store => write!(f, "the store failed"),
         }
     }

@@ -121,6 +121,7 @@
 pub mod id;
 mod position;
 mod clock;
+pub mod storage;
 mod error;
 pub mod event;
 pub mod codec;

@@ -1,0 +1,10 @@
+//! The seam to the disk: the one small trait through which a store on disk reaches its files, and the operating system's
+//! own implementation. Another implementation can forget, tear and fail as real disks do, and so put the store to the test.
+
+mod file_name;
+mod seam;
+mod directory;
+
+pub use directory::Directory;
+pub use file_name::FileName;
+pub use seam::{Storage, StorageFile, StorageLock};
