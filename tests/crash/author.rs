@@ -10,14 +10,14 @@ use crate::random::Random;
 use crate::terms::{CORRELATIONS, STREAMS, TAGS, TYPES, category, correlation, event_type, stream, tag};
 
 /// Writes commits out.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Author {
     pub(crate) random: Random,
     seed: u64,
     /// Numbers events, so that no two are alike.
     events: u64,
     /// Whether the store never has to make an id.
-    gives_all_ids: bool,
+    pub(crate) gives_all_ids: bool,
 }
 
 impl Author {

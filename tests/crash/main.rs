@@ -17,3 +17,6 @@ mod workload;
 mod report;
 mod trial;
 mod crash_points;
+mod aftermath;
+mod io_errors;
+mod full_disk;

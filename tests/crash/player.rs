@@ -57,6 +57,16 @@ impl Player {
         }
     }
 
+    /// One who goes on with what is on another disk, and knows no more of it than this one.
+    pub(crate) fn heir(&self, disk: SimDisk) -> Self {
+        let mut heir = Self::new(disk, self.settings, self.author.clone());
+        heir.clock = self.clock.clone();
+        heir.log = self.log.clone();
+        heir.durable = self.durable;
+        heir.unknown.clone_from(&self.unknown);
+        heir
+    }
+
     pub(crate) fn store(&self) -> &FileStore {
         self.store.as_ref().expect("it was opened")
     }
@@ -207,7 +217,7 @@ impl Player {
         }
         let opened = self.open()?;
         match &self.store {
-            Some(store) if !store.recovery().clean => {
+            Some(store) if !self.disk.was_at_fault() && !store.recovery().clean => {
                 Err(format!("a clean close is recovered: {:?}", store.recovery()))
             }
             _ => Ok(opened),

@@ -7,7 +7,7 @@ use annals::testing::ManualClock;
 use annals::Clock;
 
 use crate::author::altered;
-use crate::disk::{Crash, Moment, SimDisk, State};
+use crate::disk::{Crash, Moment, SimDisk};
 use crate::log::Log;
 use crate::oracle::{self, Complaint};
 use crate::player::repeat;
@@ -56,7 +56,11 @@ impl<'a> Trial<'a> {
     }
 
     fn some_crash(&mut self) -> Crash {
-        if self.random.chance(15) { Crash::Kill } else { Crash::Cut }
+        match self.random.below(100) {
+            0..15 => Crash::Kill,
+            15..20 => Crash::GivenUp,
+            _ => Crash::Cut,
+        }
     }
 
     /// Crashes at this moment, recovers, perhaps crashes there, and looks at what is left.
@@ -67,7 +71,7 @@ impl<'a> Trial<'a> {
         let mut least = promise.acknowledged;
         let mut most = promise.attempted;
         for depth in 0..=DEPTH_MAX {
-            if crash == Crash::Cut {
+            if crash != Crash::Kill {
                 least = least.min(promise.durable);
             }
             let recovery_crashes = depth < DEPTH_MAX && self.random.chance(25);
@@ -86,7 +90,7 @@ impl<'a> Trial<'a> {
                 (least, most) = (found, found);
             }
             crash = self.some_crash();
-            if crash == Crash::Cut && point + 1 < moments.len() {
+            if crash != Crash::Kill && point + 1 < moments.len() {
                 least = least.min(promise.durable);
             }
             disk = self.image(&moments[point], crash);
@@ -228,10 +232,4 @@ impl<'a> Trial<'a> {
 
 fn close(store: &FileStore) -> Result<(), Complaint> {
     store.close().map_err(|error| format!("closing is answered with {error:?}"))
-}
-
-/// The worst that can happen to a disk at this moment, for tests that choose the moment themselves.
-pub(crate) fn worst(disk: &SimDisk) -> SimDisk {
-    let state: State = disk.state().after_losing_all();
-    SimDisk::holding(state, 1)
 }

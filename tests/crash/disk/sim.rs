@@ -39,6 +39,7 @@ struct Core {
     state: State,
     random: Random,
     fault: Option<Fault>,
+    was_at_fault: bool,
     /// How many bytes the files may take.
     capacity: usize,
     /// Whether the process is gone: nothing that it still does has any effect.
@@ -62,6 +63,7 @@ impl SimDisk {
             state,
             random: Random::new(seed),
             fault: None,
+            was_at_fault: false,
             capacity: usize::MAX,
             frozen: false,
             locked: false,
@@ -76,6 +78,11 @@ impl SimDisk {
         self.0.lock().state.clone()
     }
 
+    /// How many bytes its files take.
+    pub(crate) fn byte_len(&self) -> usize {
+        self.0.lock().state.byte_len()
+    }
+
     /// How many operations it was asked for.
     pub(crate) fn ops(&self) -> u64 {
         self.0.lock().ops
@@ -88,11 +95,20 @@ impl SimDisk {
 
     /// Tells it what to do wrong from now on, or that all is well again. Operations count from its beginning.
     pub(crate) fn set_fault(&self, fault: Option<Fault>) {
-        self.0.lock().fault = fault;
+        let mut core = self.0.lock();
+        core.was_at_fault |= fault.is_some();
+        core.fault = fault;
+    }
+
+    /// Whether it was ever told to do anything wrong.
+    pub(crate) fn was_at_fault(&self) -> bool {
+        self.0.lock().was_at_fault
     }
 
     pub(crate) fn set_capacity(&self, bytes: usize) {
-        self.0.lock().capacity = bytes;
+        let mut core = self.0.lock();
+        core.was_at_fault |= bytes != usize::MAX;
+        core.capacity = bytes;
     }
 
     /// Ends the process that uses it: nothing that it still does has any effect.

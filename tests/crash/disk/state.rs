@@ -20,6 +20,9 @@ pub(crate) enum Crash {
     Cut,
     /// The process is killed: what it wrote stays visible, and is still not durable.
     Kill,
+    /// The disk gives up all that was to be written, and then the process is killed: what it wrote stays visible, and will
+    /// never be durable.
+    GivenUp,
 }
 
 impl State {
@@ -28,6 +31,11 @@ impl State {
         match crash {
             Crash::Cut => self.after_cut(random),
             Crash::Kill => self.clone(),
+            Crash::GivenUp => {
+                let mut after = self.clone();
+                after.inodes.iter_mut().for_each(Inode::fail_sync);
+                after
+            }
         }
     }
 

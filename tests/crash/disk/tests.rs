@@ -113,6 +113,17 @@ fn a_failed_sync_gives_up_what_was_pending_and_is_reported_once_to_each_handle()
 }
 
 #[test]
+fn what_was_given_up_is_visible_until_the_power_fails() {
+    let (disk, file) = disk();
+    file.write_at(0, b"bb").unwrap();
+    let given_up = disk.state().after(Crash::GivenUp, &mut Random::new(1));
+    let given_up = SimDisk::holding(given_up, 1);
+    given_up.open(LOG).unwrap().sync().unwrap();
+    assert_eq!(read(&given_up), b"bbaaaaaa");
+    assert_eq!(cuts(&given_up), BTreeSet::from([Some(b"aaaaaaaa".to_vec())]));
+}
+
+#[test]
 fn faults_strike_where_they_are_told_to() {
     let (disk, file) = disk();
     disk.set_fault(fault(Op::Write, Failure::Short));
