@@ -49,7 +49,8 @@ pub(crate) fn judge(mut player: Player, seed: u64) -> Result<(), Complaint> {
     let mut random = Random::of(&[seed, player.disk.ops()]);
     for crash in [Crash::Kill, Crash::Cut, Crash::GivenUp] {
         let disk = SimDisk::holding(state.after(crash, &mut random), random.next());
-        live_on(player.heir(disk)).map_err(|complaint| format!("after a {crash:?}: {complaint}"))?;
+        live_on(player.heir(disk))
+            .map_err(|complaint| format!("after a {crash:?}: {complaint}"))?;
     }
     let worst = player.heir(SimDisk::holding(state.after_losing_all(), 1));
     live_on(worst).map_err(|complaint| format!("after losing all: {complaint}"))?;
@@ -75,5 +76,6 @@ fn live_on(mut player: Player) -> Result<(), Complaint> {
 }
 
 fn must(error: Option<Error>) -> Result<(), Complaint> {
-    error.map_or(Ok(()), |error| Err(format!("the disk is well again, and the answer is {error:?}")))
+    error
+        .map_or(Ok(()), |error| Err(format!("the disk is well again, and the answer is {error:?}")))
 }

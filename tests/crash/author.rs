@@ -7,7 +7,9 @@ use annals::{Metadata, NewEvent, Position, SchemaVersion, Tags, Version};
 
 use crate::log::Log;
 use crate::random::Random;
-use crate::terms::{CORRELATIONS, STREAMS, TAGS, TYPES, category, correlation, event_type, stream, tag};
+use crate::terms::{
+    CORRELATIONS, STREAMS, TAGS, TYPES, category, correlation, event_type, stream, tag,
+};
 
 /// Writes commits out.
 #[derive(Debug, Clone)]
@@ -105,13 +107,11 @@ impl Author {
     fn metadata(&mut self) -> Metadata {
         let mut metadata = Metadata::new();
         if self.random.chance(60) {
-            metadata =
-                metadata.with_correlation(correlation(self.random.below(CORRELATIONS - 1)));
+            metadata = metadata.with_correlation(correlation(self.random.below(CORRELATIONS - 1)));
         }
         if self.random.chance(20) {
             let cause = self.random.below(self.events);
-            metadata =
-                metadata.with_causation(EventId::new(Uuid::from_u64_pair(self.seed, cause)));
+            metadata = metadata.with_causation(EventId::new(Uuid::from_u64_pair(self.seed, cause)));
         }
         if self.random.chance(20) {
             metadata = metadata.with_actor("ann").with_header("n", self.events.to_string());
@@ -146,8 +146,7 @@ pub(crate) fn identified(commit: &Commit, ids: &[EventId]) -> Commit {
     let mut identified = Commit::new();
     for write in commit.writes() {
         let events = write.events.iter().zip(&mut ids);
-        let events: Vec<NewEvent> =
-            events.map(|(event, id)| event.clone().with_id(*id)).collect();
+        let events: Vec<NewEvent> = events.map(|(event, id)| event.clone().with_id(*id)).collect();
         identified = identified.write(write.stream.clone(), write.expected, events);
     }
     for guard in commit.guards() {

@@ -43,8 +43,9 @@ struct Counts {
 fn player(seed: u64) -> Player {
     let mut player = workload::player(seed);
     player.author.gives_all_ids = true;
-    let durability = if seed % 2 == 0 { Durability::Buffered } else { Durability::Synced };
-    player.settings = Settings { durability, segment_bytes: 1024, recent_bytes: 1024, ..player.settings };
+    let durability = if seed.is_multiple_of(2) { Durability::Buffered } else { Durability::Synced };
+    player.settings =
+        Settings { durability, segment_bytes: 1024, recent_bytes: 1024, ..player.settings };
     player
 }
 

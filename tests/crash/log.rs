@@ -72,12 +72,7 @@ impl Log {
 
     /// What should come to stand in the store when it accepts this commit now. Ids that the commit leaves open are taken
     /// from `ids`, event by event.
-    pub(crate) fn next(
-        &self,
-        commit: &Commit,
-        now: DateTime<Utc>,
-        ids: &[EventId],
-    ) -> Vec<Fact> {
+    pub(crate) fn next(&self, commit: &Commit, now: DateTime<Utc>, ids: &[EventId]) -> Vec<Fact> {
         let now = now.trunc_subsecs(6);
         let recorded_at = self.last().map_or(now, |last| last.recorded_at().max(now));
         let mut versions = BTreeMap::new();

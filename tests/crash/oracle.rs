@@ -62,7 +62,9 @@ pub(crate) fn recovered(
         for event in batch?.iter() {
             match log.events().get(read) {
                 Some(right) if event == **right => read += 1,
-                Some(right) => return Err(format!("{event:?} stands where {right:?} should").into()),
+                Some(right) => {
+                    return Err(format!("{event:?} stands where {right:?} should").into());
+                }
                 None => return Err(format!("{event:?} stands in the log, invented").into()),
             }
         }
@@ -111,9 +113,9 @@ pub(crate) fn answers(
     events: &[Fact],
     query: &Query,
 ) -> Result<(), Trouble> {
-    let limit = query.limited_to().map_or(usize::MAX, |limit| {
-        usize::try_from(limit.get()).unwrap_or(usize::MAX)
-    });
+    let limit = query
+        .limited_to()
+        .map_or(usize::MAX, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX));
     let meant = events.iter().filter(|event| query.matches(event));
     let mut right: Vec<&Fact> = match query.direction() {
         Direction::Forwards => meant.take(limit).collect(),
@@ -138,7 +140,11 @@ pub(crate) fn answers(
 }
 
 /// Holds the version of every stream against the events.
-pub(crate) fn versions(store: &dyn EventStore, events: &[Fact], terms: &Terms) -> Result<(), Trouble> {
+pub(crate) fn versions(
+    store: &dyn EventStore,
+    events: &[Fact],
+    terms: &Terms,
+) -> Result<(), Trouble> {
     for stream in &terms.streams {
         let mut of_stream = events.iter().rev().filter(|event| event.stream() == *stream);
         let right = of_stream.next().map_or(Version::ZERO, |event| event.version());
@@ -151,7 +157,11 @@ pub(crate) fn versions(store: &dyn EventStore, events: &[Fact], terms: &Terms) -
 }
 
 /// Asks for everything that an index can be asked for, forwards and backwards.
-pub(crate) fn every_answer(store: &dyn EventStore, events: &[Fact], terms: &Terms) -> Result<(), Trouble> {
+pub(crate) fn every_answer(
+    store: &dyn EventStore,
+    events: &[Fact],
+    terms: &Terms,
+) -> Result<(), Trouble> {
     versions(store, events, terms)?;
     for filter in &terms.filters {
         let query = Query::new(filter.clone());

@@ -2,9 +2,9 @@
 
 use std::ops::RangeInclusive;
 
+use annals::Clock;
 use annals::store::{Commit, EventStore, FileStore};
 use annals::testing::ManualClock;
-use annals::Clock;
 
 use crate::author::altered;
 use crate::disk::{Crash, Moment, SimDisk};
@@ -37,8 +37,7 @@ impl<'a> Trial<'a> {
     pub(crate) fn new(run: &'a Run, terms: &'a Terms, moment: &Moment, number: u64) -> Self {
         let mut random = Random::of(&[run.seed, moment.op, number]);
         // How a store is opened may change at any time, and what it holds stays.
-        let settings =
-            if random.chance(20) { Settings::some(&mut random) } else { run.settings };
+        let settings = if random.chance(20) { Settings::some(&mut random) } else { run.settings };
         let story = vec![format!("{settings:?}")];
         Self { run, terms, random, settings, clock: noon(), images: 0, story }
     }
@@ -114,12 +113,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Goes on with a store that was recovered, in one of several ways.
-    fn go_on(
-        &mut self,
-        disk: SimDisk,
-        store: FileStore,
-        commits: usize,
-    ) -> Result<(), Complaint> {
+    fn go_on(&mut self, disk: SimDisk, store: FileStore, commits: usize) -> Result<(), Complaint> {
         match self.random.below(8) {
             0 => {
                 self.story.push("closed and opened again".to_owned());
@@ -200,12 +194,7 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    fn append(
-        &self,
-        store: &FileStore,
-        log: &mut Log,
-        commit: &Commit,
-    ) -> Result<(), Complaint> {
+    fn append(&self, store: &FileStore, log: &mut Log, commit: &Commit) -> Result<(), Complaint> {
         let now = self.clock.now();
         let answer = store.append(commit.clone());
         let answer = answer.map_err(|error| format!("an append is answered with {error:?}"))?;

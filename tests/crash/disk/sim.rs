@@ -17,6 +17,9 @@ use crate::random::Random;
 #[derive(Clone)]
 pub(crate) struct SimDisk(Arc<Mutex<Core>>);
 
+/// What is called before every sync of a file, while no lock of the disk is held.
+type Hook = Arc<dyn Fn() + Send + Sync>;
+
 /// The disk as it was just before an operation that changes it.
 #[derive(Debug, Clone)]
 pub(crate) struct Moment {
@@ -49,6 +52,7 @@ struct Core {
     ops_of_kind: [u64; Op::COUNT],
     moments: Option<Vec<Moment>>,
     trace: Option<Vec<Traced>>,
+    before_sync: Option<Hook>,
 }
 
 impl SimDisk {
@@ -71,6 +75,7 @@ impl SimDisk {
             ops_of_kind: [0; Op::COUNT],
             moments: None,
             trace: None,
+            before_sync: None,
         })))
     }
 
@@ -128,6 +133,11 @@ impl SimDisk {
         let mut moments = core.moments.take().unwrap_or_default();
         moments.push(now);
         moments
+    }
+
+    /// Has this called before every sync of a file from now on, or nothing any more.
+    pub(crate) fn set_before_sync(&self, hook: Option<Hook>) {
+        self.0.lock().before_sync = hook;
     }
 
     /// Takes down every operation, from now on.
@@ -342,6 +352,8 @@ impl StorageFile for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        let hook = self.disk.0.lock().before_sync.clone();
+        hook.into_iter().for_each(|hook| hook());
         let mut core = self.disk.0.lock();
         let failure = core.begin(Op::Sync, Some(self.name), 0, &[])?;
         let inode = &mut core.state.inodes[self.inode];
