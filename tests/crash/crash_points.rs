@@ -58,10 +58,10 @@ impl Search {
     }
 
     fn crash_everywhere(&self, run: &Run, terms: &Terms, watch: &Watch) {
-        for moment in &run.moments {
+        for (point, moment) in run.moments.iter().enumerate() {
             self.moments.fetch_add(1, Ordering::Relaxed);
             for number in 0..IMAGES_OF_MOMENT {
-                let case = format!("{}.{number}", moment.op);
+                let case = format!("{point}.{number}");
                 if self.is_over() {
                     return;
                 }
@@ -70,7 +70,7 @@ impl Search {
                 }
                 let command = || report::command(TEST, run.seed, &case);
                 watch.next(command);
-                let mut trial = Trial::new(run, terms, moment, number);
+                let mut trial = Trial::new(run, terms, point as u64, number);
                 let outcome = caught(|| trial.carry_out(moment));
                 self.images.fetch_add(trial.images, Ordering::Relaxed);
                 if let Err(complaint) = outcome {
@@ -78,9 +78,8 @@ impl Search {
                     let repeat = command();
                     let promise = run.promised_at(moment.op);
                     return self.fail(format!(
-                        "seed {seed}, operation {}, image {number}: {complaint}\n\
-                         story: {story}\npromised: {promise:?}\nrepeat: {repeat}",
-                        moment.op
+                        "seed {seed}, crash point {point}, image {number}: {complaint}\n\
+                         story: {story}\npromised: {promise:?}\nrepeat: {repeat}"
                     ));
                 }
             }

@@ -36,7 +36,8 @@ impl Golden {
         Self::of("killed", filled(COMMITS))
     }
 
-    fn of(name: &'static str, player: Player) -> Self {
+    /// What a player leaves.
+    pub(crate) fn of(name: &'static str, player: Player) -> Self {
         let mut state = player.disk.state();
         player.disk.freeze();
         for file in state.files() {
@@ -69,6 +70,13 @@ impl Golden {
     pub(crate) fn with(&self, file: FileName, bytes: Vec<u8>) -> State {
         let mut state = self.state.clone();
         state.put(file, bytes);
+        state
+    }
+
+    /// The store as it is without an index, from which it has to be made anew.
+    pub(crate) fn without_runs(&self) -> State {
+        let mut state = self.state.clone();
+        self.runs().into_iter().for_each(|run| state.take(run));
         state
     }
 
@@ -105,11 +113,12 @@ pub(crate) fn open(disk: &SimDisk) -> Result<FileStore, Error> {
 
 /// An open store with so many commits in it.
 pub(crate) fn filled(commits: usize) -> Player {
-    filled_by(Author::new(7, true), commits)
+    filled_from(7, commits)
 }
 
-pub(crate) fn filled_by(author: Author, commits: usize) -> Player {
-    let mut player = Player::new(SimDisk::new(7), settings(), author);
+/// An open store of this seed, as which no other has the identity, the events or the ids.
+pub(crate) fn filled_from(seed: u64, commits: usize) -> Player {
+    let mut player = Player::new(SimDisk::new(seed), settings(), Author::new(seed, true));
     assert!(player.open().unwrap().is_none());
     for _ in 0..commits {
         assert!(player.append().unwrap().is_none());

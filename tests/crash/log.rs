@@ -89,7 +89,7 @@ impl Log {
             let id = event.id().or(ids.get(n).copied()).unwrap_or(EventId::new(Uuid::nil()));
             let stream = stream.clone();
             let placement = Placement { stream, version, position, recorded_at, id };
-            Arc::new(RecordedEvent::new(&placement, event))
+            Arc::new(RecordedEvent::new(&placement, event).into_owned())
         });
         placed.collect()
     }

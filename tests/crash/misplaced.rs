@@ -4,7 +4,6 @@
 use annals::ErrorKind;
 use annals::storage::FileName;
 
-use crate::author::Author;
 use crate::disk::{SimDisk, State};
 use crate::golden::{self, Golden};
 use crate::oracle::Trouble;
@@ -38,7 +37,7 @@ fn both() -> [Golden; 2] {
 
 /// A store with other events and other ids.
 fn foreign() -> Player {
-    let mut player = golden::filled_by(Author::new(8, true), 16);
+    let mut player = golden::filled_from(8, 16);
     assert!(player.close().is_none());
     player
 }
@@ -174,9 +173,7 @@ fn index_runs_that_are_missing_or_not_of_this_log_are_made_anew() {
                 harmless(&golden, &golden.with(other, bytes), &format!("{what}, beside it"));
             }
         }
-        let mut state = golden.state.clone();
-        golden.runs().into_iter().for_each(|run| state.take(run));
-        harmless(&golden, &state, "every run is missing");
+        harmless(&golden, &golden.without_runs(), "every run is missing");
     }
 }
 

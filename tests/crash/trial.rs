@@ -34,8 +34,8 @@ pub(crate) struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    pub(crate) fn new(run: &'a Run, terms: &'a Terms, moment: &Moment, number: u64) -> Self {
-        let mut random = Random::of(&[run.seed, moment.op, number]);
+    pub(crate) fn new(run: &'a Run, terms: &'a Terms, point: u64, number: u64) -> Self {
+        let mut random = Random::of(&[run.seed, point, number]);
         // How a store is opened may change at any time, and what it holds stays.
         let settings = if random.chance(20) { Settings::some(&mut random) } else { run.settings };
         let story = vec![format!("{settings:?}")];
