@@ -4,8 +4,8 @@
 //! index; the view, and everything that is answered from one; the writer and what it shares with others; recovery; the
 //! engine that holds them together.
 
-mod address;
 mod bytes;
+mod address;
 mod fault;
 mod beginning;
 mod segment;

@@ -12,7 +12,7 @@ pub enum Durability {
     #[default]
     Synced,
     /// When its events are handed to the operating system. They outlive the process at once, and a crash of the system
-    /// only after the next [`FileStore::sync`], or when the store has synced by itself to write its index or to close.
+    /// only after the next [`FileStore::sync`](crate::store::FileStore::sync), or when the store has synced by itself to write its index or to close.
     Buffered,
 }
 
