@@ -132,7 +132,7 @@ impl Tip {
             last: self.head,
             last_frame: self.last_frame,
             last_time: self.time,
-            next_chain: self.chain,
+            last_chain: self.chain,
         }
     }
 }

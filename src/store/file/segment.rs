@@ -35,8 +35,13 @@ pub(super) fn seed(tag: u64) -> u32 {
     lower_half(tag)
 }
 
+/// What the chain begins with: all that a header says but for the store that it belongs to.
+fn chain(content: &[u8]) -> u32 {
+    checksum(0, &content[beginning::BEGINNING_BYTES..])
+}
+
 impl SegmentHeader {
-    /// The header's bytes, and its checksum, which the chain of frame headers begins with.
+    /// The header's bytes, and what the chain of frame headers begins with.
     pub(super) fn encode(&self, store: StoreId) -> (Vec<u8>, u32) {
         let mut bytes = beginning::encode(Kind::Segment, store);
         bytes.extend_from_slice(&self.number.to_le_bytes());
@@ -46,17 +51,17 @@ impl SegmentHeader {
         bytes.extend_from_slice(&self.predecessor_chain.to_le_bytes());
         bytes.extend_from_slice(&self.last_time.to_le_bytes());
         bytes.extend_from_slice(&[0; 16]);
+        let chain = chain(&bytes);
         let sum = checksum(0, &bytes);
         bytes.extend_from_slice(&sum.to_le_bytes());
-        (bytes, sum)
+        (bytes, chain)
     }
 
-    /// The header in these bytes, and its checksum.
+    /// The header in these bytes, and what the chain of frame headers begins with.
     pub(super) fn decode(bytes: &[u8], store: StoreId) -> Result<(Self, u32), Fault> {
         let header = bytes.get(..SEGMENT_HEADER_BYTES as usize).ok_or(Fault::Short)?;
         let (content, sum) = header.split_last_chunk().ok_or(Fault::Short)?;
-        let sum = u32::from_le_bytes(*sum);
-        if checksum(0, content) != sum {
+        if checksum(0, content) != u32::from_le_bytes(*sum) {
             return Err(Fault::Checksum);
         }
         if beginning::decode(Kind::Segment, content)? != store {
@@ -73,6 +78,6 @@ impl SegmentHeader {
                 last_time: fields.i64()?,
             })
         };
-        Ok((header().ok_or(Fault::Short)?, sum))
+        Ok((header().ok_or(Fault::Short)?, chain(content)))
     }
 }

@@ -154,7 +154,7 @@ impl Engine {
                     last: header.last(),
                     last_frame: start,
                     last_time: time,
-                    next_chain: sum,
+                    last_chain: sum,
                 };
                 runs.push(Arc::new(self.workshop.run_of(&part.recent.read(), coverage)?));
                 part = Part::behind(to, header.last(), self.terms);

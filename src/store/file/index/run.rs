@@ -1,11 +1,11 @@
 //! A run: an immutable part of the index, in a file.
 //!
 //! ```text
-//! header: 0        40      48     56       64         72       80     88      96     104     112      116      120
-//!         ┌────────┬───────┬──────┬────────┬──────────┬────────┬──────┬───────┬──────┬───────┬────────┬────────┬────────┐
-//!         │ begin- │ tag   │ from │ to     │ first    │ last   │ last │ last  │ next │ terms │ filter │ leaves │ places │
-//!         │ ning   │       │ addr.│ addr.  │ position │ pos.   │ frame│ time  │ chain│ u64   │ u32    │ u32    │ u32    │
-//!         └────────┴───────┴──────┴────────┴──────────┴────────┴──────┴───────┴──────┴───────┴────────┴────────┴────────┘
+//! header: 0        40    48     56     64         72     80      88     96      104    112     116      120      124
+//!         ┌────────┬─────┬──────┬──────┬──────────┬──────┬───────┬──────┬───────┬──────┬───────┬────────┬────────┐
+//!         │ begin- │ tag │ from │ to   │ first    │ last │ last  │ last │ last  │ terms│ filter│ leaves │ places │
+//!         │ ning   │ u64 │ addr.│ addr.│ position │ pos. │ frame │ time │ chain │ u64  │ blocks│ u32    │ u32    │
+//!         └────────┴─────┴──────┴──────┴──────────┴──────┴───────┴──────┴───────┴──────┴───────┴────────┴────────┘
 //! blocks: header │ filter … │ leaves … │ fences … │ places …
 //! ```
 
@@ -38,7 +38,7 @@ pub(in crate::store::file) struct Coverage {
     pub(in crate::store::file) last_frame: Address,
     pub(in crate::store::file) last_time: i64,
     /// The checksum of the last frame's header.
-    pub(in crate::store::file) next_chain: u32,
+    pub(in crate::store::file) last_chain: u32,
 }
 
 /// How many blocks of each kind there are.
@@ -101,7 +101,7 @@ pub(super) fn encode_header(
         coverage.last.get(),
         coverage.last_frame.number(),
         u64::from_le_bytes(time),
-        coverage.next_chain.into(),
+        coverage.last_chain.into(),
         extent.terms,
     ] {
         bytes.extend_from_slice(&number.to_le_bytes());
@@ -126,7 +126,7 @@ fn decode_header(bytes: &[u8]) -> Result<(StoreId, u64, Coverage, Extent), Fault
             last: Position::new(fields.u64()?),
             last_frame: Address::from_number(fields.u64()?),
             last_time: fields.i64()?,
-            next_chain: u32::try_from(fields.u64()?).ok()?,
+            last_chain: u32::try_from(fields.u64()?).ok()?,
         };
         let terms = fields.u64()?;
         let (filter, leaves, places) = (fields.u32()?, fields.u32()?, fields.u32()?);

@@ -197,10 +197,10 @@ impl<'r> Replay<'r> {
         let (time, chain) = (first.header.last_time, first.chain);
         let mut tip =
             Tip { end: start, head: before, chain, time, last_frame: start, last_end: start };
-        if let Some(Coverage { to, last, next_chain, last_time, last_frame, .. }) =
+        if let Some(Coverage { to, last, last_chain, last_time, last_frame, .. }) =
             runs.last().map(|run| run.coverage)
         {
-            let (end, head, chain, time) = (to, last, next_chain, last_time);
+            let (end, head, chain, time) = (to, last, last_chain, last_time);
             tip = Tip { end, head, chain, time, last_frame, last_end: end };
         }
         let terms = Terms::of_store(workshop.store);

@@ -62,7 +62,7 @@ pub(super) fn choose(
 
 /// Checks that the log holds the frame that a run ends with.
 pub(super) fn confirm(log: &Log, run: &Run) -> Result<(), Error> {
-    let Coverage { last_frame, to, last, next_chain, .. } = run.coverage;
+    let Coverage { last_frame, to, last, last_chain, .. } = run.coverage;
     let name = FileName::Segment(last_frame.segment());
     let damaged = |fault: Fault| fault.at(name, last_frame.offset().into()).at_position(last);
     let Some(segment) = log.segment(last_frame.segment()) else {
@@ -73,7 +73,7 @@ pub(super) fn confirm(log: &Log, run: &Run) -> Result<(), Error> {
     log.read(last_frame, &mut bytes)?;
     let (header, sum) = FrameHeader::decode(&bytes, segment.header.tag).map_err(damaged)?;
     let end = last_frame.number() + u64::from(header.length);
-    if sum != next_chain || end != to.number() || header.last() != last {
+    if sum != last_chain || end != to.number() || header.last() != last {
         return Err(damaged(Fault::Wrong("an index run that is whole was made of another frame")));
     }
     Ok(())
