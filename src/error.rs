@@ -222,6 +222,19 @@ impl Error {
         self
     }
 
+    /// The same error for somebody else whom it concerns; what brought it about is there as text.
+    pub(crate) fn replica(&self) -> Self {
+        let inner = &*self.0;
+        Self(Box::new(Inner {
+            kind: inner.kind.clone(),
+            detail: inner.detail.clone(),
+            stream: inner.stream.clone(),
+            position: inner.position,
+            event: inner.event.clone(),
+            source: inner.source.as_ref().map(|source| source.to_string().into()),
+        }))
+    }
+
     /// What happened.
     #[must_use]
     pub fn kind(&self) -> &ErrorKind {

@@ -135,7 +135,7 @@ fn cut_to_micros<'de, D: Deserializer<'de>>(
 /// text = length u32 little-endian, UTF-8
 /// ```
 ///
-/// Made only by [`encode`](Self::encode), so decoding cannot fail.
+/// Made by [`encode`](Self::encode), or checked by [`checked`](Self::checked), so decoding cannot fail.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct EncodedMetadata<'a>(Cow<'a, [u8]>);
 
@@ -176,6 +176,15 @@ impl<'a> EncodedMetadata<'a> {
         Self(Cow::Borrowed(bytes))
     }
 
+    /// Bytes from anywhere, if they are metadata.
+    pub(super) fn checked(bytes: &'a [u8]) -> Option<Self> {
+        let mut headers = Fields::parse(bytes)?.headers;
+        while !headers.0.is_empty() {
+            headers.text().and_then(|_| headers.text())?;
+        }
+        Some(Self::from_encoded(bytes))
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -185,16 +194,7 @@ impl<'a> EncodedMetadata<'a> {
     }
 
     pub(super) fn fields(&self) -> Fields<'_> {
-        let mut rest = Rest(&self.0[1..]);
-        let flags = self.0[0];
-        let mut uuid = |flag| (flags & flag != 0).then(|| Uuid::from_bytes(rest.array()));
-        let correlation = uuid(CORRELATION).map(CorrelationId::new);
-        let causation = uuid(CAUSATION).map(EventId::new);
-        let occurred_at = (flags & OCCURRED_AT != 0)
-            .then(|| DateTime::from_timestamp_micros(i64::from_le_bytes(rest.array())))
-            .flatten();
-        let actor = (flags & ACTOR != 0).then(|| rest.text());
-        Fields { correlation, causation, occurred_at, actor, headers: rest }
+        Fields::parse(&self.0).expect("it was encoded here, or checked")
     }
 }
 
@@ -207,12 +207,39 @@ pub(super) struct Fields<'a> {
     headers: Rest<'a>,
 }
 
-impl Fields<'_> {
+impl<'a> Fields<'a> {
+    fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let (flags, rest) = bytes.split_first()?;
+        let (has, mut rest) = (|flag| flags & flag != 0, Rest(rest));
+        let known = flags & !(CORRELATION | CAUSATION | OCCURRED_AT | ACTOR) == 0;
+        let mut fields = Self {
+            correlation: None,
+            causation: None,
+            occurred_at: None,
+            actor: None,
+            headers: Rest(&[]),
+        };
+        if has(CORRELATION) {
+            fields.correlation = Some(CorrelationId::new(Uuid::from_bytes(rest.array()?)));
+        }
+        if has(CAUSATION) {
+            fields.causation = Some(EventId::new(Uuid::from_bytes(rest.array()?)));
+        }
+        if has(OCCURRED_AT) {
+            let micros = i64::from_le_bytes(rest.array()?);
+            fields.occurred_at = Some(DateTime::from_timestamp_micros(micros)?);
+        }
+        if has(ACTOR) {
+            fields.actor = Some(rest.text()?);
+        }
+        fields.headers = rest;
+        known.then_some(fields)
+    }
+
     pub(super) fn into_metadata(mut self) -> Metadata {
         let mut headers = BTreeMap::new();
-        while !self.headers.0.is_empty() {
-            let name = self.headers.text().to_owned();
-            headers.insert(name, self.headers.text().to_owned());
+        while let Some((name, value)) = self.headers.text().zip(self.headers.text()) {
+            headers.insert(name.to_owned(), value.to_owned());
         }
         Metadata {
             correlation: self.correlation,
@@ -233,17 +260,17 @@ fn put_text(bytes: &mut Vec<u8>, text: &str) {
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
-    fn array<const N: usize>(&mut self) -> [u8; N] {
-        let (head, tail) = self.0.split_first_chunk().expect("`encode` wrote the field whole");
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, tail) = self.0.split_first_chunk()?;
         self.0 = tail;
-        *head
+        Some(*head)
     }
 
-    fn text(&mut self) -> &'a str {
-        let length = u32::from_le_bytes(self.array()) as usize;
-        let (text, tail) = self.0.split_at(length);
+    fn text(&mut self) -> Option<&'a str> {
+        let length = u32::from_le_bytes(self.array()?) as usize;
+        let (text, tail) = self.0.split_at_checked(length)?;
         self.0 = tail;
-        std::str::from_utf8(text).expect("`encode` wrote UTF-8")
+        std::str::from_utf8(text).ok()
     }
 }
 

@@ -47,26 +47,57 @@ pub struct RecordedEvent<'a> {
     pub(super) payload: Cow<'a, [u8]>,
 }
 
-impl RecordedEvent<'static> {
+/// An event taken apart, as a store on disk keeps it. Only what was once an event's [`parts`](RecordedEvent::parts) is certain
+/// to become one again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parts<'a> {
+    pub(crate) position: Position,
+    pub(crate) version: Version,
+    pub(crate) recorded_at: DateTime<Utc>,
+    pub(crate) id: EventId,
+    pub(crate) schema: SchemaVersion,
+    pub(crate) stream: &'a str,
+    pub(crate) event_type: &'a str,
+    pub(crate) tags: &'a str,
+    pub(crate) metadata: &'a [u8],
+    pub(crate) payload: &'a [u8],
+}
+
+impl<'a> RecordedEvent<'a> {
     /// The event that a store makes of a new one by giving it a place.
     #[must_use]
-    pub fn new(placement: &Placement, event: &NewEvent) -> Self {
+    pub fn new(placement: &'a Placement, event: &'a NewEvent) -> Self {
         Self {
             position: placement.position,
             version: placement.version,
             recorded_at: placement.recorded_at,
             id: placement.id,
             schema: event.schema(),
-            stream: placement.stream.as_str().to_owned().into(),
-            event_type: event.event_type().as_str().to_owned().into(),
-            tags: event.tags().joined().to_owned().into(),
+            stream: placement.stream.as_str().into(),
+            event_type: event.event_type().as_str().into(),
+            tags: event.tags().joined().into(),
             metadata: EncodedMetadata::encode(event.metadata()),
-            payload: event.payload().to_vec().into(),
+            payload: event.payload().into(),
         }
     }
-}
 
-impl<'a> RecordedEvent<'a> {
+    /// The event that these parts make up, if its metadata and its stream are well-formed.
+    pub(crate) fn from_parts(parts: &Parts<'a>) -> Option<Self> {
+        parts.stream.contains('/').then_some(())?;
+        Some(Self {
+            position: parts.position,
+            version: parts.version,
+            recorded_at: parts.recorded_at,
+            id: parts.id,
+            schema: parts.schema,
+            stream: parts.stream.into(),
+            event_type: parts.event_type.into(),
+            tags: parts.tags.into(),
+            metadata: EncodedMetadata::checked(parts.metadata)?,
+            payload: parts.payload.into(),
+        })
+    }
+
     /// The second part of the stream's name, borrowed for as long as the event itself borrows.
     #[inline]
     pub(crate) fn key(&self) -> Cow<'a, str> {
@@ -78,6 +109,22 @@ impl<'a> RecordedEvent<'a> {
 }
 
 impl RecordedEvent<'_> {
+    /// The event taken apart.
+    pub(crate) fn parts(&self) -> Parts<'_> {
+        Parts {
+            position: self.position,
+            version: self.version,
+            recorded_at: self.recorded_at,
+            id: self.id,
+            schema: self.schema,
+            stream: &self.stream,
+            event_type: &self.event_type,
+            tags: &self.tags,
+            metadata: self.metadata.as_bytes(),
+            payload: &self.payload,
+        }
+    }
+
     /// The event's identity.
     #[must_use]
     #[inline]

@@ -64,7 +64,6 @@ pub trait StorageFile: fmt::Debug + Send + Sync {
     }
 }
 
-#[expect(dead_code, reason = "the file store is about to use it")]
 impl dyn StorageFile + '_ {
     /// Fills the buffer from this offset on; an error of the kind `UnexpectedEof` if the file ends before.
     pub(crate) fn read_exact_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {

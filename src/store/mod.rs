@@ -1,16 +1,18 @@
-//! The port to whatever keeps the events, its vocabulary, and the store that keeps them in memory.
+//! The port to whatever keeps the events, its vocabulary, and the stores that come with the crate: in memory and on disk.
 
 mod filter;
 mod query;
 mod commit;
 mod event_store;
 mod memory;
+mod file;
 
 pub use commit::{
     AppendError, Appended, Commit, Condition, Conflict, Expected, Guard, Limits, StreamWrite,
 };
 pub(crate) use event_store::judge_requirements;
 pub use event_store::{Batches, EventStore, Events, Head};
+pub use file::{CutTail, Durability, FileOptions, FileStore, RecoveryReport, Upkeep};
 pub use filter::{Clause, Filter};
 pub use memory::MemoryStore;
 pub use query::{Direction, Query};

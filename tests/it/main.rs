@@ -8,6 +8,7 @@ mod atomically;
 mod bad_input;
 #[cfg(feature = "testing")]
 mod contract;
+mod directory;
 mod events;
 mod executing;
 mod schema;

@@ -1,0 +1,100 @@
+//! What every kind of file begins with, and the store file.
+//!
+//! ```text
+//!  0        8        10   12         16          20         24                     40
+//!  ┌────────┬────────┬────┬──────────┬───────────┬──────────┬──────────────────────┐
+//!  │ magic  │ format │ 0  │ ignore   │ read only │ required │ store id             │
+//!  │ 8 B    │ u16    │ u16│ set u32  │ set u32   │ set u32  │ 16 B                 │
+//!  └────────┴────────┴────┴──────────┴───────────┴──────────┴──────────────────────┘
+//!  the store file:
+//!  0            40            56                64           124        128
+//!  ┌────────────┬─────────────┬─────────────────┬────────────┬──────────┐
+//!  │ beginning  │ parent's id │ parent position │ zeros      │ checksum │
+//!  │ 40 B       │ 16 B        │ u64             │ 60 B       │ u32      │
+//!  └────────────┴─────────────┴─────────────────┴────────────┴──────────┘
+//! ```
+
+use super::bytes::{Fields, checksum};
+use super::fault::Fault;
+
+/// The identity of a store, in all its files.
+pub(super) type StoreId = [u8; 16];
+
+pub(super) const BEGINNING_BYTES: usize = 40;
+pub(super) const STORE_BYTES: usize = 128;
+
+const FORMAT: u16 = 1;
+
+/// A kind of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Store,
+    Segment,
+    Run,
+}
+
+impl Kind {
+    fn magic(self) -> [u8; 8] {
+        match self {
+            Self::Store => *b"annalsST",
+            Self::Segment => *b"annalsLG",
+            Self::Run => *b"annalsIX",
+        }
+    }
+}
+
+pub(super) fn encode(kind: Kind, store: StoreId) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(STORE_BYTES);
+    bytes.extend_from_slice(&kind.magic());
+    bytes.extend_from_slice(&FORMAT.to_le_bytes());
+    bytes.extend_from_slice(&[0; 14]);
+    bytes.extend_from_slice(&store);
+    bytes
+}
+
+/// The store that a file of this kind belongs to. What is meant for a newer version is told before the checksum of what
+/// follows, whose place such a version may have changed.
+pub(super) fn decode(kind: Kind, bytes: &[u8]) -> Result<StoreId, Fault> {
+    let mut fields = Fields(bytes);
+    let magic: [u8; 8] = fields.array().ok_or(Fault::Short)?;
+    if magic != kind.magic() {
+        return Err(Fault::Wrong("it does not begin as such a file does"));
+    }
+    let format = fields.u16().ok_or(Fault::Short)?;
+    if format != FORMAT {
+        return Err(Fault::Unknown { what: "format", number: format.into() });
+    }
+    if fields.u16().ok_or(Fault::Short)? != 0 {
+        return Err(Fault::Wrong("a field that is zero is not"));
+    }
+    let _may_be_ignored = fields.u32().ok_or(Fault::Short)?;
+    for what in ["read-only features", "required features"] {
+        let number = fields.u32().ok_or(Fault::Short)?.into();
+        if number != 0 {
+            return Err(Fault::Unknown { what, number });
+        }
+    }
+    fields.array().ok_or(Fault::Short)
+}
+
+/// A store file, of a store that was made from no other.
+pub(super) fn encode_store(store: StoreId) -> Vec<u8> {
+    let mut bytes = encode(Kind::Store, store);
+    bytes.resize(STORE_BYTES - 4, 0);
+    let sum = checksum(0, &bytes);
+    bytes.extend_from_slice(&sum.to_le_bytes());
+    bytes
+}
+
+pub(super) fn decode_store(bytes: &[u8]) -> Result<StoreId, Fault> {
+    let (content, sum) = bytes.split_last_chunk().ok_or(Fault::Short)?;
+    if bytes.len() != STORE_BYTES {
+        return Err(Fault::Wrong("it has not the length of a store file"));
+    }
+    // A damaged number must not pass for that of a newer version.
+    let store = decode(Kind::Store, content);
+    if checksum(0, content) != u32::from_le_bytes(*sum) {
+        return Err(Fault::Checksum);
+    }
+    store
+}

@@ -1,0 +1,110 @@
+//! Blocks of files in memory, as many as were allowed.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::storage::StorageFile;
+
+/// The unit in which files are cached and index runs are laid out.
+pub(super) const BLOCK_BYTES: usize = 4096;
+
+/// A file whose blocks may be in the cache, under an identity that no other file ever has.
+#[derive(Debug, Clone)]
+pub(super) struct CachedFile {
+    pub(super) file: Arc<dyn StorageFile>,
+    pub(super) identity: u64,
+}
+
+impl CachedFile {
+    pub(super) fn new(file: Arc<dyn StorageFile>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self { file, identity: NEXT.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+/// Recently used blocks. Which to let go of is decided by a hand that goes around and spares those that were used since it
+/// came by.
+pub(super) struct Cache {
+    shards: Vec<Mutex<Shard>>,
+}
+
+type Key = (u64, u32);
+
+#[derive(Default)]
+struct Shard {
+    /// Where each cached block stands in `slots`.
+    places: HashMap<Key, usize>,
+    slots: Vec<Slot>,
+    hand: usize,
+    capacity: usize,
+}
+
+struct Slot {
+    key: Key,
+    block: Arc<[u8]>,
+    was_used: bool,
+}
+
+const SHARDS: usize = 16;
+
+impl Cache {
+    pub(super) fn new(bytes: usize) -> Self {
+        let capacity = (bytes / BLOCK_BYTES / SHARDS).max(1);
+        let shard = || Mutex::new(Shard { capacity, ..Shard::default() });
+        Self { shards: std::iter::repeat_with(shard).take(SHARDS).collect() }
+    }
+
+    fn shard(&self, (identity, block): Key) -> &Mutex<Shard> {
+        let mixed = (identity ^ u64::from(block)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 60;
+        &self.shards[(mixed & 0xF) as usize]
+    }
+
+    pub(super) fn get(&self, file: &CachedFile, block: u32) -> Option<Arc<[u8]>> {
+        let key = (file.identity, block);
+        let mut shard = self.shard(key).lock();
+        let place = *shard.places.get(&key)?;
+        let slot = &mut shard.slots[place];
+        slot.was_used = true;
+        Some(Arc::clone(&slot.block))
+    }
+
+    pub(super) fn put(&self, file: &CachedFile, block: u32, bytes: Arc<[u8]>) {
+        let key = (file.identity, block);
+        let slot = Slot { key, block: bytes, was_used: false };
+        let mut shard = self.shard(key).lock();
+        if let Some(place) = shard.places.get(&key).copied() {
+            shard.slots[place] = slot;
+        } else if shard.slots.len() < shard.capacity {
+            let place = shard.slots.len();
+            shard.slots.push(slot);
+            shard.places.insert(key, place);
+        } else {
+            let place = shard.least_used();
+            let old = std::mem::replace(&mut shard.slots[place], slot);
+            shard.places.remove(&old.key);
+            shard.places.insert(key, place);
+        }
+    }
+}
+
+impl Shard {
+    fn least_used(&mut self) -> usize {
+        loop {
+            let place = self.hand;
+            self.hand = (self.hand + 1) % self.slots.len();
+            if !std::mem::take(&mut self.slots[place].was_used) {
+                return place;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,272 @@
+//! What the handle of a store and its thread share, and the way of a commit through it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
+
+use chrono::{DateTime, Utc};
+use parking_lot::{Mutex, RwLock};
+
+use super::address::Address;
+use super::frame::FrameBuilder;
+use super::groups::Groups;
+use super::heads::Heads;
+use super::index::{Sources, Terms, Workshop};
+use super::judge::{Judged, Verdict, judge};
+use super::log::Log;
+use super::options::{Durability, FileOptions};
+use super::pages::Hints;
+use super::recovery::Recovered;
+use super::report::RecoveryReport;
+use super::space::Space;
+use super::view::{View, damaged_run};
+use super::writer::{NotStaged, Shared, Staged, Writer};
+use crate::error::{Error, ErrorKind};
+use crate::position::Position;
+use crate::storage::StorageLock;
+use crate::store::commit::{AppendError, Appended, Commit};
+
+/// A commit on its way.
+pub(super) struct Task {
+    pub(super) commit: Commit,
+    /// What is known already, from before it queued.
+    pub(super) judged: Judged,
+    pub(super) now: DateTime<Utc>,
+}
+
+pub(super) type Answer = Result<Appended, AppendError>;
+
+/// An open store. Locks are taken in the order in which they stand here.
+pub(super) struct Engine {
+    pub(super) options: FileOptions,
+    pub(super) report: RecoveryReport,
+    pub(super) workshop: Workshop,
+    pub(super) log: Log,
+    pub(super) terms: Terms,
+    pub(super) hints: Hints,
+    /// Held by whoever makes, merges or replaces runs.
+    pub(super) index_work: Mutex<()>,
+    /// Held by whoever writes to the end of the log. Those who queue for it are answered in groups.
+    pub(super) groups: Groups<Task, Answer>,
+    /// Only who has the turn of `groups` takes this lock, so it is always free.
+    pub(super) writer: Mutex<Writer>,
+    pub(super) space: Space,
+    /// Replaced as a whole; whoever reads has the one that it found.
+    pub(super) sources: RwLock<Arc<Sources>>,
+    pub(super) heads: Heads,
+    /// Gone when the store is closed.
+    pub(super) lock: Mutex<Option<Box<dyn StorageLock>>>,
+}
+
+/// The answer of those whose leader came to harm.
+pub(super) fn abandoned() -> Answer {
+    let detail = "the thread that wrote for several others panicked";
+    Err(Error::new(ErrorKind::Poisoned).detail(detail).into())
+}
+
+/// Poisons the store if the leader panics: what it had written by then is not known.
+struct Leading<'e>(&'e Heads);
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.forbid("the thread that wrote to the log panicked");
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn new(
+        recovered: Recovered,
+        options: FileOptions,
+        lock: Box<dyn StorageLock>,
+    ) -> Self {
+        let Recovered { workshop, log, terms, sources, tip, segment, file, .. } = recovered;
+        let space = Space::default();
+        space.claim().set_prepared(recovered.file_length);
+        let writer = Writer {
+            storage: Arc::clone(&workshop.storage),
+            store: workshop.store,
+            durability: options.durability,
+            segment_bytes: options.segment_bytes,
+            segment,
+            file,
+            watermark: recovered.watermark,
+            tip,
+            synced: (tip.end.offset(), tip.head),
+            staged: Staged { builder: FrameBuilder::default(), tip },
+        };
+        Self {
+            options,
+            report: recovered.report,
+            workshop,
+            log,
+            terms,
+            hints: Hints::default(),
+            index_work: Mutex::new(()),
+            groups: Groups::new(),
+            writer: Mutex::new(writer),
+            space,
+            sources: RwLock::new(Arc::new(sources)),
+            heads: Heads::new(tip.end, tip.head),
+            lock: Mutex::new(Some(lock)),
+        }
+    }
+
+    pub(super) fn shared(&self) -> Shared<'_> {
+        Shared { log: &self.log, heads: &self.heads, space: &self.space }
+    }
+
+    pub(super) fn sources(&self) -> Arc<Sources> {
+        Arc::clone(&self.sources.read())
+    }
+
+    /// The log as far as it is acknowledged.
+    pub(super) fn view(&self) -> Result<View<'_>, Error> {
+        let (end, head) = self.heads.see()?;
+        Ok(self.view_up_to(end, head.acknowledged))
+    }
+
+    pub(super) fn view_up_to(&self, end: Address, head: Position) -> View<'_> {
+        let sources = self.sources();
+        View { log: &self.log, terms: self.terms, sources, end, head, staged: None }
+    }
+
+    /// Looks into the log through the index. Should a part of the index turn out to be damaged, it is made again, and the look
+    /// is taken once more.
+    pub(super) fn look<T>(
+        &self,
+        mut look: impl FnMut(&View<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        loop {
+            match look(&self.view()?) {
+                Err(error) if damaged_run(&error).is_some() => self.mend(&error)?,
+                done => return done,
+            }
+        }
+    }
+
+    /// Refuses a process that did not open the store.
+    pub(super) fn check_process(&self) -> Result<(), Error> {
+        match &*self.lock.lock() {
+            Some(lock) if !lock.is_ours() => Err(Error::new(ErrorKind::Forked)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Judges, stages and writes a commit, together with those that queue at the same time.
+    pub(super) fn append(&self, commit: Commit, now: DateTime<Utc>) -> Answer {
+        self.check_process()?;
+        self.heads.check()?;
+        self.relieve()?;
+        let mut verdict = None;
+        let judged = self.look(|view| match judge(view, &commit, None) {
+            Err(AppendError::Store(error)) => Err(error),
+            other => {
+                verdict = Some(other);
+                Ok(())
+            }
+        });
+        judged?;
+        let judged = match verdict.expect("it is set where there is no error")? {
+            Verdict::AlreadyThere(earlier) => return self.made_durable(earlier),
+            Verdict::Accept(judged) => judged,
+        };
+        let task = Task { commit, judged, now };
+        let appended = self.groups.carry_out(task, |tasks| self.lead(&tasks), abandoned)?;
+        self.made_durable(appended)
+    }
+
+    /// An answer that rests on an earlier commit is given when that is durable.
+    fn made_durable(&self, appended: Appended) -> Answer {
+        let (_, head) = self.heads.see()?;
+        if appended.already_there && appended.last > head.durable {
+            self.sync()?;
+        }
+        Ok(appended)
+    }
+
+    /// Makes everything durable that is acknowledged.
+    pub(super) fn sync(&self) -> Result<Position, Error> {
+        self.check_process()?;
+        self.heads.see()?;
+        let sync = || self.writer.lock().sync_all(self.shared());
+        self.groups.exclusively(sync, abandoned)
+    }
+
+    /// Carries out a group.
+    fn lead(&self, tasks: &[Task]) -> Vec<Answer> {
+        let _leading = Leading(&self.heads);
+        let mut writer = self.writer.lock();
+        let mut answers: Vec<Answer> = Vec::with_capacity(tasks.len());
+        // Where the answers begin that rest on what is staged.
+        let mut resting = 0;
+        for task in tasks {
+            let answer = match self.stage(&mut writer, task) {
+                Staging::Answered(answer) => answer,
+                Staging::NoRoom => {
+                    self.finish(&mut writer, &mut answers[resting..]);
+                    resting = answers.len();
+                    match writer.roll(self.shared()).map(|()| self.stage(&mut writer, task)) {
+                        Ok(Staging::Answered(answer)) => answer,
+                        Ok(Staging::NoRoom) => unreachable!("an empty segment takes any frame"),
+                        Err(error) => Err(error.into()),
+                    }
+                }
+            };
+            answers.push(answer);
+        }
+        self.finish(&mut writer, &mut answers[resting..]);
+        answers
+    }
+
+    /// Writes what is staged. If that fails, none of the answers that rest on it is given.
+    fn finish(&self, writer: &mut Writer, resting: &mut [Answer]) {
+        let sources = self.sources();
+        if let Err(error) = writer.commit(self.shared(), &sources.growing().recent) {
+            resting.iter_mut().for_each(|answer| *answer = Err(error.replica().into()));
+        }
+    }
+
+    fn stage(&self, writer: &mut Writer, task: &Task) -> Staging {
+        let judged = loop {
+            let tip = writer.staged.tip;
+            let mut view = self.view_up_to(tip.end, tip.head);
+            view.staged = Some(writer.staged_bytes());
+            match judge(&view, &task.commit, Some(&task.judged)) {
+                Ok(Verdict::Accept(judged)) => break judged,
+                Ok(Verdict::AlreadyThere(earlier)) => return Staging::Answered(Ok(earlier)),
+                Err(AppendError::Store(error)) if damaged_run(&error).is_some() => {
+                    if let Err(error) = self.mend(&error) {
+                        return Staging::Answered(Err(error.into()));
+                    }
+                }
+                Err(error) => return Staging::Answered(Err(error)),
+            }
+        };
+        let sources = self.sources();
+        let mut recent = sources.growing().recent.write();
+        match writer.stage(&task.commit, &judged.versions, task.now, &mut recent) {
+            Ok(appended) => Staging::Answered(Ok(appended)),
+            Err(NotStaged::TooLarge(error)) => Staging::Answered(Err(error.into())),
+            Err(NotStaged::NoRoom) => Staging::NoRoom,
+        }
+    }
+
+    /// Whether frames are synced before they are acknowledged.
+    pub(super) fn syncs(&self) -> bool {
+        self.options.durability == Durability::Synced
+    }
+}
+
+/// What became of an attempt to stage.
+enum Staging {
+    Answered(Answer),
+    NoRoom,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("options", &self.options).finish_non_exhaustive()
+    }
+}

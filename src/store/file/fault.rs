@@ -1,0 +1,45 @@
+//! What can be wrong with stored bytes, and how a failing file is reported.
+
+use std::io;
+
+use crate::error::{Error, ErrorKind};
+use crate::storage::FileName;
+
+/// Why bytes are not what they should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("the bytes end too early")]
+    Short,
+    #[error("a checksum does not match")]
+    Checksum,
+    #[error("{0}")]
+    Wrong(&'static str),
+    #[error("it has {what} {number}, which this version does not know")]
+    Unknown { what: &'static str, number: u64 },
+}
+
+impl Fault {
+    /// The error that says where the fault lies.
+    pub(super) fn at(self, file: FileName, offset: u64) -> Error {
+        let name = file.to_string();
+        let kind = match self {
+            Self::Unknown { .. } => ErrorKind::Unsupported { file: name },
+            _ => ErrorKind::Damaged { file: name, offset },
+        };
+        Error::new(kind).detail(self.to_string())
+    }
+}
+
+/// The error that says what could not be done to which file.
+pub(super) fn failed(doing: &str, file: FileName) -> impl FnOnce(io::Error) -> Error {
+    let what = format!("{doing} {file}");
+    move |source| {
+        let kind = match source.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => ErrorKind::StorageFull,
+            _ => ErrorKind::Store,
+        };
+        Error::new(kind).detail(what).caused_by(source)
+    }
+}

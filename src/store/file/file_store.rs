@@ -1,0 +1,238 @@
+//! The store on disk.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::address::Address;
+use super::cache::Cache;
+use super::engine::{Engine, abandoned};
+use super::options::FileOptions;
+use super::pages::page;
+use super::recovery::recover;
+use super::report::RecoveryReport;
+use crate::clock::to_micros;
+use crate::error::{Error, ErrorKind};
+use crate::event::Batch;
+use crate::id::StreamId;
+use crate::position::{Position, Version};
+use crate::storage::{Directory, Storage};
+use crate::store::commit::{AppendError, Appended, Commit};
+use crate::store::event_store::{EventStore, Head};
+use crate::store::query::Query;
+
+/// Keeps events in a directory: a durable log that names its damage.
+///
+/// What it promises, and what that rests on, says [`guarantees`](crate::docs::guarantees); how it lies on disk,
+/// [`format`](crate::docs::format).
+///
+/// One process at a time writes to a store; within it, the handle is shared between threads as it is (or in an `Arc`). When
+/// it is dropped the store is closed as by [`close`](EventStore::close), but nobody hears of an error.
+///
+/// ```
+/// use annals::store::{Commit, EventStore, Expected, FileStore};
+/// use annals::{NewEvent, Position, StreamId, id::EventType};
+///
+/// # let directory = std::env::temp_dir().join(format!("annals-doc-{}", std::process::id()));
+/// let store = FileStore::open(&directory)?;
+/// let alice: StreamId = "account/alice".parse()?;
+/// let opened = NewEvent::new(EventType::new("Opened")?, &())?;
+/// store.append(Commit::new().write(alice.clone(), Expected::Empty, [opened]))?;
+/// store.close()?;
+///
+/// let store = FileStore::open(&directory)?;
+/// assert!(store.recovery().clean);
+/// assert_eq!(store.head()?.durable, Position::new(1));
+/// # drop(store);
+/// # std::fs::remove_dir_all(&directory)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Cost
+///
+/// An append costs one write and one sync, shared with all that queue at the same time. A read costs a look into the index and
+/// reads of the log, near ones taken together; it never waits for a writer's disk. Opening costs what was written since the
+/// last index run, at most a few MiB. Memory is bounded by [the cache](FileOptions::cache_bytes) and
+/// [the index of recent events](FileOptions::recent_bytes).
+#[derive(Debug)]
+pub struct FileStore {
+    engine: Arc<Engine>,
+    signal: Arc<Signal>,
+    worker: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Tells the store's thread that something is due.
+#[derive(Debug, Default)]
+struct Signal {
+    state: Mutex<Due>,
+    raised: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Due {
+    is_due: bool,
+    is_over: bool,
+}
+
+impl FileStore {
+    /// Opens the store in this directory for writing, with the default options; makes both if they are not there.
+    ///
+    /// An error of the kind [`InUse`](ErrorKind::InUse) if somebody has it open.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::options().open(path)
+    }
+
+    /// Says more about how a store is opened.
+    pub fn options() -> FileOptions {
+        FileOptions::default()
+    }
+
+    fn open_with(storage: Arc<dyn Storage>, options: FileOptions) -> Result<Self, Error> {
+        let lock = storage.lock().map_err(|source| match source.kind() {
+            io::ErrorKind::WouldBlock => {
+                let holder = source.to_string();
+                let by = if holder.is_empty() { "somebody".to_owned() } else { holder };
+                Error::new(ErrorKind::InUse).detail(format!("by {by}"))
+            }
+            _ => Error::store(source).detail("locking the directory"),
+        })?;
+        let cache = Arc::new(Cache::new(options.cache_bytes));
+        let recovered = recover(storage, cache, options.recent_bytes)?;
+        let engine = Arc::new(Engine::new(recovered, options, lock));
+        let signal = Arc::new(Signal::default());
+        let worker = if engine.has_thread() { Some(start(&engine, &signal)?) } else { None };
+        let store = Self { engine, signal, worker: Mutex::new(worker) };
+        store.look_after();
+        Ok(store)
+    }
+
+    /// What opening the store found and did.
+    #[must_use]
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.engine.report
+    }
+
+    /// Makes everything durable that was acknowledged, and tells the durable head. Under
+    /// [`Synced`](super::Durability::Synced) everything is already.
+    pub fn sync(&self) -> Result<Position, Error> {
+        self.engine.sync()
+    }
+
+    /// Sees to it that what is due is done.
+    fn look_after(&self) {
+        if !self.engine.is_due() {
+            return;
+        }
+        if self.engine.has_thread() {
+            self.signal.state.lock().is_due = true;
+            self.signal.raised.notify_one();
+        } else {
+            self.engine.keep_up();
+        }
+    }
+
+    fn stop_worker(&self) {
+        self.signal.state.lock().is_over = true;
+        self.signal.raised.notify_one();
+        if let Some(worker) = self.worker.lock().take() {
+            // It has nothing to say; a panic of it does no harm to the log.
+            let _ = worker.join();
+        }
+    }
+}
+
+impl FileOptions {
+    /// Opens the store in this directory for writing, and makes both if they are not there.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<FileStore, Error> {
+        let path = path.as_ref();
+        let directory = Directory::new(path).map_err(|source| {
+            let detail = format!("making the directory {}", path.display());
+            Error::new(ErrorKind::Store).detail(detail).caused_by(source)
+        })?;
+        self.open_on(directory)
+    }
+
+    /// Opens the store on a disk of your own.
+    pub fn open_on(self, storage: impl Storage) -> Result<FileStore, Error> {
+        FileStore::open_with(Arc::new(storage), self)
+    }
+}
+
+fn start(engine: &Arc<Engine>, signal: &Arc<Signal>) -> Result<JoinHandle<()>, Error> {
+    let (engine, signal) = (Arc::clone(engine), Arc::clone(signal));
+    let work = move || {
+        loop {
+            let mut due = signal.state.lock();
+            while !due.is_due && !due.is_over {
+                signal.raised.wait(&mut due);
+            }
+            if due.is_over {
+                return;
+            }
+            due.is_due = false;
+            drop(due);
+            engine.keep_up();
+        }
+    };
+    let thread = thread::Builder::new().name("annals".to_owned());
+    thread.spawn(work).map_err(|source| Error::store(source).detail("starting a thread"))
+}
+
+impl EventStore for FileStore {
+    fn append(&self, commit: Commit) -> Result<Appended, AppendError> {
+        commit.check(&self.engine.options.limits)?;
+        let now = to_micros(self.engine.options.clock.now());
+        let answer = self.engine.append(commit, now);
+        self.look_after();
+        answer
+    }
+
+    fn read(&self, query: &Query) -> Result<(Batch, Option<Query>), Error> {
+        self.engine.look(|view| page(view, query, &self.engine.hints, Address::MIN))
+    }
+
+    fn version(&self, stream: &StreamId) -> Result<Version, Error> {
+        let version = self.engine.look(|view| view.version(stream, Address::MIN))?;
+        Ok(version.unwrap_or(Version::ZERO))
+    }
+
+    fn head(&self) -> Result<Head, Error> {
+        Ok(self.engine.heads.see()?.1)
+    }
+
+    fn wait(&self, after: Position, timeout: Duration) -> Result<Position, Error> {
+        self.engine.heads.wait(after, timeout)
+    }
+
+    fn close(&self) -> Result<(), Error> {
+        let engine = &*self.engine;
+        if !engine.heads.close() {
+            return Ok(());
+        }
+        // A forked child leaves everything to its parent, whose threads it does not have.
+        if engine.check_process().is_err() {
+            return Ok(());
+        }
+        self.stop_worker();
+        let shut = || engine.writer.lock().shut(engine.shared());
+        let closed = {
+            let _work = engine.index_work.lock();
+            // What the index lacks is made up for by the next opening.
+            let _ = engine.write_runs(true);
+            engine.groups.exclusively(shut, abandoned)
+        };
+        *engine.lock.lock() = None;
+        closed
+    }
+}
+
+impl Drop for FileStore {
+    fn drop(&mut self) {
+        // There is nobody to tell.
+        let _ = self.close();
+    }
+}

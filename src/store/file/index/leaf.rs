@@ -1,0 +1,76 @@
+//! Leaves of a run: pairs of hash and address, ascending, in few bytes.
+
+use super::blocks::CONTENT_BYTES;
+use super::terms::Hash;
+use crate::store::file::address::Address;
+use crate::store::file::bytes::{Fields, put_varint};
+
+pub(super) type Pair = (Hash, Address);
+
+/// A leaf that is being filled.
+pub(super) struct LeafBuilder {
+    /// Addresses of new terms are written as differences from this one.
+    from: Address,
+    content: Vec<u8>,
+    count: u16,
+    first: Pair,
+    last: Pair,
+}
+
+/// No pair takes more: two varints of at most ten bytes.
+const PAIR_BYTES_MAX: usize = 20;
+
+impl LeafBuilder {
+    pub(super) fn new(from: Address) -> Self {
+        let none = (0, Address::MIN);
+        Self { from, content: vec![0; 2], count: 0, first: none, last: none }
+    }
+
+    pub(super) fn push(&mut self, (hash, address): Pair) {
+        if self.count > 0 && hash == self.last.0 {
+            let distance = address.number() - self.last.1.number();
+            put_varint(&mut self.content, distance << 1);
+        } else {
+            put_varint(&mut self.content, (hash - self.last.0) << 1 | 1);
+            put_varint(&mut self.content, address.number() - self.from.number());
+        }
+        if self.count == 0 {
+            self.first = (hash, address);
+        }
+        self.last = (hash, address);
+        self.count += 1;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.content.len() + PAIR_BYTES_MAX > CONTENT_BYTES
+    }
+
+    /// The leaf's content and its first pair; begins the next leaf.
+    pub(super) fn finish(&mut self) -> (Vec<u8>, Pair) {
+        let mut done = std::mem::replace(self, Self::new(self.from));
+        done.content[..2].copy_from_slice(&done.count.to_le_bytes());
+        (done.content, done.first)
+    }
+}
+
+/// The pairs of a leaf, in order. It ends early where the bytes make no sense.
+pub(super) fn pairs(content: &[u8], from: Address) -> impl Iterator<Item = Pair> {
+    let mut fields = Fields(content);
+    let mut left = fields.u16().unwrap_or(0);
+    let (mut hash, mut number) = (0_u64, 0_u64);
+    std::iter::from_fn(move || {
+        left = left.checked_sub(1)?;
+        let step = fields.varint()?;
+        if step & 1 == 0 {
+            number = number.checked_add(step >> 1)?;
+        } else {
+            hash = hash.checked_add(step >> 1)?;
+            number = from.number().checked_add(fields.varint()?)?;
+        }
+        Some((hash, Address::from_number(number)))
+    })
+}

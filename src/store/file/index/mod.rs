@@ -1,0 +1,21 @@
+//! The index: where in the log the events of a stream, a category, a type, a tag, a correlation or an id are.
+//!
+//! Everything here can be made again from the log. Hashes stand for names, so what is found is a candidate: the record
+//! decides.
+
+mod terms;
+mod place;
+mod recent;
+mod blocks;
+mod leaf;
+mod filter;
+mod run;
+mod run_writer;
+mod cursor;
+
+pub(super) use cursor::{Cursor, Part, Sources, TermCursor};
+pub(super) use place::Place;
+pub(super) use recent::Recent;
+pub(super) use run::{Coverage, Run};
+pub(super) use run_writer::Workshop;
+pub(super) use terms::Terms;

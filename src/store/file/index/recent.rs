@@ -1,0 +1,133 @@
+//! The index of recent events, in memory.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use super::place::Place;
+use super::terms::{Hash, Terms};
+use crate::event::RecordedEvent;
+use crate::store::file::address::Address;
+
+/// Where the events since the last run are found.
+#[derive(Debug)]
+pub(in crate::store::file) struct Recent {
+    terms: Terms,
+    /// The addresses, ascending, of each term's events.
+    postings: HashMap<Hash, Postings, BuildHasherDefault<AlreadyHashed>>,
+    /// Ascending; one for each commit, and for records within long ones.
+    places: Vec<Place>,
+}
+
+/// Most terms are ids, which have one event.
+#[derive(Debug)]
+enum Postings {
+    One(Address),
+    Many(Vec<Address>),
+}
+
+impl Postings {
+    fn all(&self) -> &[Address] {
+        match self {
+            Self::One(address) => std::slice::from_ref(address),
+            Self::Many(addresses) => addresses,
+        }
+    }
+
+    /// Adds an address behind the others, unless it is the last one already.
+    fn push(&mut self, address: Address) {
+        match self {
+            Self::One(last) if *last == address => {}
+            Self::One(first) => *self = Self::Many(vec![*first, address]),
+            Self::Many(addresses) if addresses.last() == Some(&address) => {}
+            Self::Many(addresses) => addresses.push(address),
+        }
+    }
+}
+
+impl Recent {
+    pub(in crate::store::file) fn new(terms: Terms) -> Self {
+        Self { terms, postings: HashMap::default(), places: Vec::new() }
+    }
+
+    /// Adds the event whose record lies at this address, behind all others. The first of a commit is a place.
+    pub(in crate::store::file) fn add(
+        &mut self,
+        event: &RecordedEvent<'_>,
+        address: Address,
+        is_first: bool,
+    ) {
+        if is_first || self.places.last().is_none_or(|last| last.is_far_from(address)) {
+            let time = event.recorded_at().timestamp_micros();
+            self.places.push(Place { position: event.position(), time, address });
+        }
+        let postings = &mut self.postings;
+        self.terms.of_event(event, |hash| {
+            postings
+                .entry(hash)
+                .and_modify(|postings| postings.push(address))
+                .or_insert(Postings::One(address));
+        });
+    }
+
+    /// Removes everything from this address on.
+    pub(in crate::store::file) fn truncate(&mut self, from: Address) {
+        self.places.retain(|place| place.address < from);
+        self.postings.retain(|_, postings| {
+            if let Postings::Many(addresses) = postings {
+                addresses.retain(|address| *address < from);
+            }
+            postings.all().first().is_some_and(|first| *first < from)
+        });
+    }
+
+    pub(in crate::store::file) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    pub(in crate::store::file) fn at_or_after(&self, hash: Hash, at: Address) -> Option<Address> {
+        let addresses = self.postings.get(&hash)?.all();
+        addresses.get(addresses.partition_point(|address| *address < at)).copied()
+    }
+
+    pub(in crate::store::file) fn at_or_before(&self, hash: Hash, at: Address) -> Option<Address> {
+        let addresses = self.postings.get(&hash)?.all();
+        addresses[..addresses.partition_point(|address| *address <= at)].last().copied()
+    }
+
+    pub(in crate::store::file) fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    pub(in crate::store::file) fn term_count(&self) -> u64 {
+        self.postings.len() as u64
+    }
+
+    /// All pairs of hash and address, ascending.
+    pub(in crate::store::file) fn sorted_pairs(&self) -> Vec<(Hash, Address)> {
+        let pairs = |(hash, postings): (&Hash, &Postings)| -> Vec<(Hash, Address)> {
+            postings.all().iter().map(|address| (*hash, *address)).collect()
+        };
+        let mut pairs: Vec<(Hash, Address)> = self.postings.iter().flat_map(pairs).collect();
+        pairs.sort_unstable();
+        pairs
+    }
+}
+
+/// Takes a hash for what it is.
+#[derive(Debug, Default)]
+struct AlreadyHashed(u64);
+
+impl Hasher for AlreadyHashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only hashes are looked up, and they are numbers");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        // The table looks at the uppermost bits, too, which a 48-bit hash leaves empty.
+        self.0 = hash | hash << 48;
+    }
+}

@@ -1,0 +1,288 @@
+//! A run: an immutable part of the index, in a file.
+//!
+//! ```text
+//! header: 0        40    48     56     64         72     80      88     96      104    112     116      120      124
+//!         ┌────────┬─────┬──────┬──────┬──────────┬──────┬───────┬──────┬───────┬──────┬───────┬────────┬────────┐
+//!         │ begin- │ tag │ from │ to   │ first    │ last │ last  │ last │ last  │ terms│ filter│ leaves │ places │
+//!         │ ning   │ u64 │ addr.│ addr.│ position │ pos. │ frame │ time │ chain │ u64  │ blocks│ u32    │ u32    │
+//!         └────────┴─────┴──────┴──────┴──────────┴──────┴───────┴──────┴───────┴──────┴───────┴────────┴────────┘
+//! blocks: header │ filter … │ leaves … │ fences … │ places …
+//! ```
+
+use std::sync::Arc;
+
+use super::blocks::{CONTENT_BYTES, verified};
+use super::filter;
+use super::leaf::{self, Pair};
+use super::place::Place;
+use super::terms::Hash;
+use crate::error::Error;
+use crate::position::Position;
+use crate::storage::FileName;
+use crate::store::file::address::Address;
+use crate::store::file::beginning::{self, BEGINNING_BYTES, Kind, StoreId};
+use crate::store::file::bytes::Fields;
+use crate::store::file::cache::{BLOCK_BYTES, Cache, CachedFile};
+use crate::store::file::fault::{Fault, failed};
+
+/// Which part of the log a run covers, and how to go on behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store::file) struct Coverage {
+    /// Where the first frame begins.
+    pub(in crate::store::file) from: Address,
+    /// Where the last frame ends.
+    pub(in crate::store::file) to: Address,
+    pub(in crate::store::file) first: Position,
+    pub(in crate::store::file) last: Position,
+    /// Where the last frame begins.
+    pub(in crate::store::file) last_frame: Address,
+    pub(in crate::store::file) last_time: i64,
+    /// The checksum of the last frame's header.
+    pub(in crate::store::file) last_chain: u32,
+}
+
+/// How many blocks of each kind there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) terms: u64,
+    pub(super) filter: u32,
+    pub(super) leaves: u32,
+    /// How many places, not blocks.
+    pub(super) places: u32,
+}
+
+pub(super) const FENCE_BYTES: usize = 16;
+pub(super) const PLACE_BYTES: usize = 24;
+const FENCES_PER_BLOCK: u32 = 255;
+const PLACES_PER_BLOCK: u32 = 170;
+const _: () = assert!(CONTENT_BYTES / FENCE_BYTES == 255 && CONTENT_BYTES / PLACE_BYTES == 170);
+
+impl Extent {
+    fn leaf(&self, leaf: u32) -> u32 {
+        1 + self.filter + leaf
+    }
+
+    fn fence(&self, fence: u32) -> (u32, usize) {
+        let block = 1 + self.filter + self.leaves + fence / FENCES_PER_BLOCK;
+        (block, (fence % FENCES_PER_BLOCK) as usize * FENCE_BYTES)
+    }
+
+    fn place(&self, place: u32) -> (u32, usize) {
+        let fences = self.leaves.div_ceil(FENCES_PER_BLOCK);
+        let block = 1 + self.filter + self.leaves + fences + place / PLACES_PER_BLOCK;
+        (block, (place % PLACES_PER_BLOCK) as usize * PLACE_BYTES)
+    }
+
+    fn blocks(&self) -> u64 {
+        let sections = [
+            1,
+            self.filter,
+            self.leaves,
+            self.leaves.div_ceil(FENCES_PER_BLOCK),
+            self.places.div_ceil(PLACES_PER_BLOCK),
+        ];
+        sections.iter().map(|blocks| u64::from(*blocks)).sum()
+    }
+}
+
+pub(super) fn encode_header(
+    store: StoreId,
+    tag: u64,
+    coverage: &Coverage,
+    extent: &Extent,
+) -> Vec<u8> {
+    let mut bytes = beginning::encode(Kind::Run, store);
+    let time = coverage.last_time.to_le_bytes();
+    for number in [
+        tag,
+        coverage.from.number(),
+        coverage.to.number(),
+        coverage.first.get(),
+        coverage.last.get(),
+        coverage.last_frame.number(),
+        u64::from_le_bytes(time),
+        coverage.last_chain.into(),
+        extent.terms,
+    ] {
+        bytes.extend_from_slice(&number.to_le_bytes());
+    }
+    for blocks in [extent.filter, extent.leaves, extent.places] {
+        bytes.extend_from_slice(&blocks.to_le_bytes());
+    }
+    bytes
+}
+
+fn decode_header(bytes: &[u8]) -> Result<(StoreId, u64, Coverage, Extent), Fault> {
+    let tag = bytes.get(BEGINNING_BYTES..).and_then(|bytes| Fields(bytes).u64());
+    let tag = tag.ok_or(Fault::Short)?;
+    let content = verified(bytes, tag, 0).ok_or(Fault::Checksum)?;
+    let store = beginning::decode(Kind::Run, content)?;
+    let mut fields = Fields(&content[BEGINNING_BYTES + 8..]);
+    let mut rest = || {
+        let coverage = Coverage {
+            from: Address::from_number(fields.u64()?),
+            to: Address::from_number(fields.u64()?),
+            first: Position::new(fields.u64()?),
+            last: Position::new(fields.u64()?),
+            last_frame: Address::from_number(fields.u64()?),
+            last_time: fields.i64()?,
+            last_chain: u32::try_from(fields.u64()?).ok()?,
+        };
+        let terms = fields.u64()?;
+        let (filter, leaves, places) = (fields.u32()?, fields.u32()?, fields.u32()?);
+        Some((coverage, Extent { terms, filter, leaves, places }))
+    };
+    let (coverage, extent) = rest().ok_or(Fault::Wrong("the fields of a run do not fit"))?;
+    Ok((store, tag, coverage, extent))
+}
+
+/// An open run.
+#[derive(Debug)]
+pub(in crate::store::file) struct Run {
+    pub(in crate::store::file) name: FileName,
+    pub(in crate::store::file) coverage: Coverage,
+    pub(super) extent: Extent,
+    pub(super) tag: u64,
+    pub(super) file: CachedFile,
+    cache: Arc<Cache>,
+}
+
+impl Run {
+    /// Opens a run. `Ok(Err(_))` says why it is of no use.
+    pub(in crate::store::file) fn open(
+        name: FileName,
+        file: CachedFile,
+        store: StoreId,
+        cache: Arc<Cache>,
+    ) -> Result<Result<Self, Fault>, Error> {
+        let mut bytes = vec![0; BLOCK_BYTES];
+        let read = file.file.read_up_to(0, &mut bytes).map_err(failed("reading", name))?;
+        let length = file.file.len().map_err(failed("reading", name))?;
+        let (owner, tag, coverage, extent) = match decode_header(&bytes[..read]) {
+            Ok(header) => header,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let named = FileName::Run(coverage.first.get(), coverage.last.get());
+        let fits = extent.blocks() * BLOCK_BYTES as u64 == length
+            && extent.filter > 0
+            && extent.leaves > 0
+            && extent.places > 0
+            && coverage.from <= coverage.last_frame
+            && coverage.last_frame < coverage.to
+            && named == name;
+        Ok(if owner != store {
+            Err(Fault::Wrong("it belongs to another store"))
+        } else if !fits {
+            Err(Fault::Wrong("it has not the length or the name that it should have"))
+        } else {
+            Ok(Self { name, coverage, extent, tag, file, cache })
+        })
+    }
+
+    /// A verified block, from the cache or the file.
+    fn block(&self, block: u32) -> Result<Arc<[u8]>, Error> {
+        if let Some(bytes) = self.cache.get(&self.file, block) {
+            return Ok(bytes);
+        }
+        let mut bytes = vec![0; BLOCK_BYTES];
+        let offset = u64::from(block) * BLOCK_BYTES as u64;
+        self.file.file.read_exact_at(offset, &mut bytes).map_err(failed("reading", self.name))?;
+        if verified(&bytes, self.tag, block).is_none() {
+            return Err(Fault::Checksum.at(self.name, offset));
+        }
+        let bytes: Arc<[u8]> = bytes.into();
+        self.cache.put(&self.file, block, Arc::clone(&bytes));
+        Ok(bytes)
+    }
+
+    /// Whether the run may have events of this term.
+    pub(in crate::store::file) fn may_have(&self, hash: Hash) -> Result<bool, Error> {
+        let block = filter::block_of(hash, self.extent.filter);
+        Ok(filter::may_have(&self.block(1 + block)?, hash))
+    }
+
+    fn fence(&self, leaf: u32) -> Result<Pair, Error> {
+        let (block, offset) = self.extent.fence(leaf);
+        let bytes = self.block(block)?;
+        let mut fields = Fields(&bytes[offset..]);
+        let (hash, address) = (fields.u64().unwrap_or(0), fields.u64().unwrap_or(0));
+        Ok((hash, Address::from_number(address)))
+    }
+
+    /// The leaf in which this pair would stand.
+    pub(super) fn leaf_for(&self, pair: Pair) -> Result<u32, Error> {
+        let after = partition_point(self.extent.leaves, |leaf| Ok(self.fence(leaf)? <= pair))?;
+        Ok(after.saturating_sub(1))
+    }
+
+    /// The addresses of a term in a leaf, and whether more of them may stand in the next.
+    pub(super) fn addresses(&self, leaf: u32, hash: Hash) -> Result<(Vec<Address>, bool), Error> {
+        let block = self.block(self.extent.leaf(leaf))?;
+        let mut addresses = Vec::new();
+        for (found, address) in leaf::pairs(&block[..CONTENT_BYTES], self.coverage.from) {
+            if found > hash {
+                return Ok((addresses, false));
+            }
+            if found == hash {
+                addresses.push(address);
+            }
+        }
+        Ok((addresses, leaf + 1 < self.extent.leaves))
+    }
+
+    /// The last place of which `is_before` is true, and the first of which it is not.
+    pub(in crate::store::file) fn places_around(
+        &self,
+        is_before: impl Fn(&Place) -> bool,
+    ) -> Result<(Option<Place>, Option<Place>), Error> {
+        let count = self.extent.places;
+        let after = partition_point(count, |place| Ok(is_before(&self.place(place)?)))?;
+        let before = after.checked_sub(1).map(|place| self.place(place)).transpose()?;
+        let after = (after < count).then(|| self.place(after)).transpose()?;
+        Ok((before, after))
+    }
+
+    pub(super) fn place(&self, place: u32) -> Result<Place, Error> {
+        let (block, offset) = self.extent.place(place);
+        let bytes = self.block(block)?;
+        let mut fields = Fields(&bytes[offset..]);
+        Ok(Place {
+            position: Position::new(fields.u64().unwrap_or(0)),
+            time: fields.i64().unwrap_or(0),
+            address: Address::from_number(fields.u64().unwrap_or(0)),
+        })
+    }
+
+    /// The pairs of a leaf, read past the cache: for those who read all leaves once.
+    pub(super) fn leaf(&self, leaf: u32) -> Result<Vec<Pair>, Error> {
+        let block = self.extent.leaf(leaf);
+        let mut bytes = vec![0; BLOCK_BYTES];
+        let offset = u64::from(block) * BLOCK_BYTES as u64;
+        self.file.file.read_exact_at(offset, &mut bytes).map_err(failed("reading", self.name))?;
+        let content = verified(&bytes, self.tag, block)
+            .ok_or_else(|| Fault::Checksum.at(self.name, offset))?;
+        Ok(leaf::pairs(content, self.coverage.from).collect())
+    }
+
+    /// How large the file is.
+    pub(in crate::store::file) fn bytes(&self) -> u64 {
+        self.extent.blocks() * BLOCK_BYTES as u64
+    }
+}
+
+/// The first of `0..count` of which `is_before` is not true.
+fn partition_point(
+    count: u32,
+    is_before: impl Fn(u32) -> Result<bool, Error>,
+) -> Result<u32, Error> {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_before(middle)? {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
+}

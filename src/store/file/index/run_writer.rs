@@ -1,0 +1,236 @@
+//! Making runs: of recent events, and of other runs.
+
+use std::sync::Arc;
+
+use super::blocks::{BlockSink, CONTENT_BYTES};
+use super::filter;
+use super::leaf::{LeafBuilder, Pair};
+use super::place::Place;
+use super::recent::Recent;
+use super::run::{Coverage, Extent, FENCE_BYTES, PLACE_BYTES, Run, encode_header};
+use crate::error::Error;
+use crate::storage::{FileName, Storage, StorageFile};
+use crate::store::file::beginning::StoreId;
+use crate::store::file::bytes::lower_half_of_large;
+use crate::store::file::cache::{Cache, CachedFile};
+use crate::store::file::fault::failed;
+
+/// Where runs are made, and for which store.
+#[derive(Debug)]
+pub(in crate::store::file) struct Workshop {
+    pub(in crate::store::file) storage: Arc<dyn Storage>,
+    pub(in crate::store::file) store: StoreId,
+    pub(in crate::store::file) cache: Arc<Cache>,
+}
+
+type PairsOf<'a> = &'a mut dyn Iterator<Item = Result<Pair, Error>>;
+type PlacesOf<'a> = &'a mut dyn Iterator<Item = Result<Place, Error>>;
+
+impl Workshop {
+    /// Makes a run of recent events.
+    pub(in crate::store::file) fn run_of(
+        &self,
+        recent: &Recent,
+        coverage: Coverage,
+    ) -> Result<Run, Error> {
+        let mut pairs = recent.sorted_pairs().into_iter().map(Ok);
+        let mut far: Option<Place> = None;
+        let mut places = recent.places().iter().copied().filter_map(move |place| {
+            let is_far = far.is_none_or(|last| last.is_far_from(place.address));
+            is_far.then(|| {
+                far = Some(place);
+                Ok(place)
+            })
+        });
+        let terms = recent.term_count();
+        self.make(FileName::RunDraft, coverage, terms, (&mut pairs, &mut places))
+    }
+
+    /// Makes one run of several, which lie behind one another. `between` is called every now and then meanwhile.
+    pub(in crate::store::file) fn merged(
+        &self,
+        runs: &[Arc<Run>],
+        between: &mut dyn FnMut(),
+    ) -> Result<Run, Error> {
+        let (first, last) = (&runs[0].coverage, &runs[runs.len() - 1].coverage);
+        let coverage = Coverage { from: first.from, first: first.first, ..*last };
+        let terms = runs.iter().map(|run| run.extent.terms).sum();
+        let mut pairs = Merge::new(runs, between);
+        let mut places =
+            runs.iter().flat_map(|run| (0..run.extent.places).map(move |place| run.place(place)));
+        self.make(FileName::MergeDraft, coverage, terms, (&mut pairs, &mut places))
+    }
+
+    fn make(
+        &self,
+        draft: FileName,
+        coverage: Coverage,
+        terms: u64,
+        (pairs, places): (PairsOf<'_>, PlacesOf<'_>),
+    ) -> Result<Run, Error> {
+        let file = self.storage.create(draft).map_err(failed("making", draft))?;
+        let tag = lower_half_of_large(self.storage.random());
+        let writer = RunWriter { file: &file, draft, tag, blocks: filter::blocks_for(terms) };
+        let extent = writer.write(pairs, places, &coverage)?;
+        let header = encode_header(self.store, tag, &coverage, &extent);
+        let mut sink = BlockSink::new(Arc::clone(&file), tag, 0);
+        sink.push(&header).and_then(|()| sink.write()).map_err(failed("writing", draft))?;
+        file.sync().map_err(failed("syncing", draft))?;
+        let name = FileName::Run(coverage.first.get(), coverage.last.get());
+        self.storage.rename(draft, name).map_err(failed("renaming", draft))?;
+        self.storage.sync_names().map_err(failed("syncing the name of", name))?;
+        let run = Run::open(name, CachedFile::new(file), self.store, Arc::clone(&self.cache))?;
+        run.map_err(|fault| fault.at(name, 0))
+    }
+}
+
+struct RunWriter<'f> {
+    file: &'f Arc<dyn StorageFile>,
+    draft: FileName,
+    tag: u64,
+    /// How many blocks the filter has.
+    blocks: u32,
+}
+
+impl RunWriter<'_> {
+    /// Writes everything but the header.
+    fn write(
+        &self,
+        pairs: PairsOf<'_>,
+        places: PlacesOf<'_>,
+        coverage: &Coverage,
+    ) -> Result<Extent, Error> {
+        let wrote = || failed("writing", self.draft);
+        let mut sink = BlockSink::new(Arc::clone(self.file), self.tag, 1 + self.blocks);
+        let mut filter = FilterWriter::new(self);
+        let mut leaf = LeafBuilder::new(coverage.from);
+        let mut fences: Vec<u8> = Vec::new();
+        let mut close = |leaf: &mut LeafBuilder, sink: &mut BlockSink| {
+            let (content, (hash, address)) = leaf.finish();
+            fences.extend_from_slice(&hash.to_le_bytes());
+            fences.extend_from_slice(&address.number().to_le_bytes());
+            sink.push(&content).map_err(wrote())
+        };
+        for pair in pairs {
+            let pair = pair?;
+            filter.insert(pair.0)?;
+            leaf.push(pair);
+            if leaf.is_full() {
+                close(&mut leaf, &mut sink)?;
+            }
+        }
+        if !leaf.is_empty() {
+            close(&mut leaf, &mut sink)?;
+        }
+        let terms = filter.finish()?;
+        let leaves = sink.next() - 1 - self.blocks;
+        for block in fences.chunks(CONTENT_BYTES / FENCE_BYTES * FENCE_BYTES) {
+            sink.push(block).map_err(wrote())?;
+        }
+        let mut count = 0;
+        let mut content = Vec::with_capacity(CONTENT_BYTES);
+        for place in places {
+            let place = place?;
+            content.extend_from_slice(&place.position.get().to_le_bytes());
+            content.extend_from_slice(&place.time.to_le_bytes());
+            content.extend_from_slice(&place.address.number().to_le_bytes());
+            count += 1;
+            if content.len() + PLACE_BYTES > CONTENT_BYTES {
+                sink.push(&content).map_err(wrote())?;
+                content.clear();
+            }
+        }
+        if !content.is_empty() {
+            sink.push(&content).map_err(wrote())?;
+        }
+        sink.write().map_err(wrote())?;
+        Ok(Extent { terms, filter: self.blocks, leaves, places: count })
+    }
+}
+
+/// Writes the filter's blocks while terms come in ascending order.
+struct FilterWriter<'w> {
+    writer: &'w RunWriter<'w>,
+    sink: BlockSink,
+    block: Vec<u8>,
+    terms: u64,
+    last: Option<u64>,
+}
+
+impl<'w> FilterWriter<'w> {
+    fn new(writer: &'w RunWriter<'w>) -> Self {
+        let sink = BlockSink::new(Arc::clone(writer.file), writer.tag, 1);
+        Self { writer, sink, block: vec![0; CONTENT_BYTES], terms: 0, last: None }
+    }
+
+    fn insert(&mut self, hash: u64) -> Result<(), Error> {
+        if self.last == Some(hash) {
+            return Ok(());
+        }
+        (self.terms, self.last) = (self.terms + 1, Some(hash));
+        self.advance(filter::block_of(hash, self.writer.blocks))?;
+        filter::insert(&mut self.block, hash);
+        Ok(())
+    }
+
+    /// Completes the blocks before this one.
+    fn advance(&mut self, block: u32) -> Result<(), Error> {
+        while self.sink.next() - 1 < block {
+            self.sink.push(&self.block).map_err(failed("writing", self.writer.draft))?;
+            self.block.fill(0);
+        }
+        Ok(())
+    }
+
+    /// Completes the last blocks, and says how many terms there were.
+    fn finish(mut self) -> Result<u64, Error> {
+        self.advance(self.writer.blocks)?;
+        self.sink.write().map_err(failed("writing", self.writer.draft))?;
+        Ok(self.terms)
+    }
+}
+
+/// The pairs of several runs, in one order.
+struct Merge<'r> {
+    inputs: Vec<Input<'r>>,
+    between: &'r mut dyn FnMut(),
+}
+
+struct Input<'r> {
+    run: &'r Run,
+    next_leaf: u32,
+    /// The pairs of the last leaf that are not taken yet, the next one last.
+    pairs: Vec<Pair>,
+}
+
+impl<'r> Merge<'r> {
+    fn new(runs: &'r [Arc<Run>], between: &'r mut dyn FnMut()) -> Self {
+        let input = |run: &'r Arc<Run>| Input { run, next_leaf: 0, pairs: Vec::new() };
+        Self { inputs: runs.iter().map(input).collect(), between }
+    }
+
+    fn fill(&mut self) -> Result<(), Error> {
+        for input in &mut self.inputs {
+            if input.pairs.is_empty() && input.next_leaf < input.run.extent.leaves {
+                input.pairs = input.run.leaf(input.next_leaf)?;
+                input.pairs.reverse();
+                input.next_leaf += 1;
+                (self.between)();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for Merge<'_> {
+    type Item = Result<Pair, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Err(error) = self.fill() {
+            return Some(Err(error));
+        }
+        let with_pairs = self.inputs.iter_mut().filter(|input| !input.pairs.is_empty());
+        let least = with_pairs.min_by_key(|input| input.pairs.last().copied())?;
+        least.pairs.pop().map(Ok)
+    }
+}

@@ -1,0 +1,98 @@
+//! What events are found by.
+
+use crate::event::RecordedEvent;
+use crate::id::{Category, CorrelationId, EventId, EventType, StreamId, Tag};
+use crate::store::file::beginning::StoreId;
+use crate::store::file::bytes::lower_half_of_large;
+
+/// A 48-bit hash of a term: a kind and a name. Terms may share one, so what is found is compared with the record.
+pub(in crate::store::file) type Hash = u64;
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Stream = 1,
+    Category,
+    Type,
+    Tag,
+    Correlation,
+    Causation,
+    EventId,
+}
+
+/// Hashes terms, in each store in another way, so that nobody can choose names that share a hash.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store::file) struct Terms {
+    start: u64,
+    factor: u64,
+}
+
+const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// The product of two numbers, its upper half folded into the lower.
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    lower_half_of_large(product) ^ lower_half_of_large(product >> 64)
+}
+
+impl Terms {
+    pub(in crate::store::file) fn of_store(store: StoreId) -> Self {
+        let (start, factor) = store.split_at(8);
+        let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b));
+        Self { start: number(start), factor: number(factor) ^ FACTOR }
+    }
+
+    fn hash(self, kind: Kind, name: &[u8]) -> Hash {
+        let mut hash = self.start ^ ((kind as u64) << 56) ^ name.len() as u64;
+        let (pieces, rest) = name.as_chunks();
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        for piece in pieces.iter().chain([&last]) {
+            hash = fold(hash ^ u64::from_le_bytes(*piece), self.factor).wrapping_add(FACTOR);
+        }
+        fold(hash, FACTOR) >> 16
+    }
+
+    /// Every term that an event stands under.
+    pub(in crate::store::file) fn of_event(
+        self,
+        event: &RecordedEvent<'_>,
+        mut each: impl FnMut(Hash),
+    ) {
+        let stream = event.stream();
+        each(self.hash(Kind::Stream, stream.as_str().as_bytes()));
+        each(self.hash(Kind::Category, stream.category().as_bytes()));
+        each(self.hash(Kind::Type, event.event_type().as_bytes()));
+        event.tags().for_each(|tag| each(self.hash(Kind::Tag, tag.as_bytes())));
+        if let Some(correlation) = event.correlation() {
+            each(self.correlation(correlation));
+        }
+        if let Some(causation) = event.causation() {
+            each(self.hash(Kind::Causation, causation.as_uuid().as_bytes()));
+        }
+        each(self.event_id(event.event_id()));
+    }
+
+    pub(in crate::store::file) fn stream(self, stream: &StreamId) -> Hash {
+        self.hash(Kind::Stream, stream.as_str().as_bytes())
+    }
+
+    pub(in crate::store::file) fn category(self, category: &Category) -> Hash {
+        self.hash(Kind::Category, category.as_str().as_bytes())
+    }
+
+    pub(in crate::store::file) fn event_type(self, event_type: &EventType) -> Hash {
+        self.hash(Kind::Type, event_type.as_str().as_bytes())
+    }
+
+    pub(in crate::store::file) fn tag(self, tag: &Tag) -> Hash {
+        self.hash(Kind::Tag, tag.as_str().as_bytes())
+    }
+
+    pub(in crate::store::file) fn correlation(self, id: CorrelationId) -> Hash {
+        self.hash(Kind::Correlation, id.as_uuid().as_bytes())
+    }
+
+    pub(in crate::store::file) fn event_id(self, id: EventId) -> Hash {
+        self.hash(Kind::EventId, id.as_uuid().as_bytes())
+    }
+}

@@ -1,0 +1,416 @@
+//! Answering queries, a page at a time.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU64;
+
+use parking_lot::Mutex;
+
+use super::address::Address;
+use super::index::{Cursor, Place, TermCursor};
+use super::view::View;
+use super::walker::Walker;
+use crate::error::Error;
+use crate::event::{Batch, RecordedEvent};
+use crate::position::Position;
+use crate::store::filter::{Clause, Filter};
+use crate::store::query::{Direction, Query};
+
+/// About how many bytes one page hands out, and how many events it looks at.
+const PAGE_BYTES: usize = 256 << 10;
+const CANDIDATES_MAX: usize = 1024;
+const WALKED_MAX: usize = 16 << 10;
+
+/// How far apart candidates may be to be read together, and how much is read together at most.
+const GAP_BYTES: u32 = 16 << 10;
+const JOINED_BYTES: u32 = 256 << 10;
+/// About how long a record is, when it is read together with others.
+const TAIL_BYTES: u32 = 1 << 10;
+
+/// Where recent reads left off, so that their next page need not look for the place.
+#[derive(Debug, Default)]
+pub(super) struct Hints(Mutex<VecDeque<(Position, Address)>>);
+
+const HINTS_MAX: usize = 64;
+
+impl Hints {
+    fn leave(&self, position: Position, address: Address) {
+        let mut hints = self.0.lock();
+        hints.push_front((position, address));
+        hints.truncate(HINTS_MAX);
+    }
+
+    fn find(&self, position: Position) -> Option<Address> {
+        let hints = self.0.lock();
+        hints.iter().find(|(found, _)| *found == position).map(|(_, address)| *address)
+    }
+}
+
+type Page = (Batch, Option<Query>);
+
+/// The next events that a query asks for among those from an address on, and the query for the rest.
+pub(super) fn page(
+    view: &View<'_>,
+    query: &Query,
+    hints: &Hints,
+    from: Address,
+) -> Result<Page, Error> {
+    let (after, up_to) = query.positions();
+    let nothing = query.filter().clauses().is_empty()
+        || after >= up_to.map_or(view.head, |up_to| up_to.min(view.head));
+    if nothing {
+        return Ok((Batch::new(), None));
+    }
+    let (low, high) = window(view, query, hints)?;
+    let low = low.max(from);
+    let at_frame = low == from || low == view.log.start();
+    let mut page =
+        Reading { view, query, low, at_frame, high, batch: Batch::new(), end: End::Reached };
+    if low < high {
+        match (cursor(view, query.filter()), query.direction()) {
+            (Some(cursor), _) => page.look_up(cursor)?,
+            (None, Direction::Forwards) => page.walk()?,
+            (None, Direction::Backwards) => page.walk_back()?,
+        }
+    }
+    let End::Stopped(position, address) = page.end else { return Ok((page.batch, None)) };
+    hints.leave(position, address);
+    let rest = query.rest(position, page.batch.len(), view.head);
+    Ok((page.batch, rest))
+}
+
+/// Between which addresses everything lies that the ranges of the query leave; it may be a little too much.
+fn window(view: &View<'_>, query: &Query, hints: &Hints) -> Result<(Address, Address), Error> {
+    let ((after, up_to), (after_time, up_to_time)) = (query.positions(), query.times());
+    let (mut low, mut high) = (view.log.start(), view.end);
+    let around = |is_before: &dyn Fn(&Place) -> bool| view.sources.places_around(is_before);
+    let address = |place: Option<Place>| place.map(|place| place.address);
+    if let Some(hint) = hints.find(after) {
+        low = low.max(hint);
+    } else if after > Position::START {
+        low = address(around(&|place| place.position <= after)?.0).unwrap_or(low);
+    }
+    if let Some(up_to) = up_to.filter(|up_to| *up_to < view.head) {
+        high = high.min(address(around(&|place| place.position <= up_to)?.1).unwrap_or(high));
+    }
+    if let Some(time) = after_time.map(|time| time.timestamp_micros()) {
+        low = low.max(address(around(&|place| place.time <= time)?.0).unwrap_or(low));
+    }
+    if let Some(time) = up_to_time.map(|time| time.timestamp_micros()) {
+        high = high.min(address(around(&|place| place.time <= time)?.1).unwrap_or(high));
+    }
+    Ok((low, high))
+}
+
+/// Where the index says that matching events may be; `None` if it has to be everywhere.
+fn cursor(view: &View<'_>, filter: &Filter) -> Option<Cursor> {
+    let clauses = filter.clauses().iter().map(|clause| clause_cursor(view, clause));
+    clauses.collect::<Option<Vec<_>>>().map(|all| one_or(all, Cursor::Any))
+}
+
+fn clause_cursor(view: &View<'_>, clause: &Clause) -> Option<Cursor> {
+    let terms = view.terms;
+    let term = |hash| Cursor::Term(TermCursor::new(hash));
+    let mut all = Vec::new();
+    if let Some(streams) = clause.named_streams() {
+        let any = streams.iter().map(|stream| term(terms.stream(stream))).collect();
+        all.push(one_or(any, Cursor::Any));
+    }
+    if let Some(categories) = clause.named_categories() {
+        let any = categories.iter().map(|category| term(terms.category(category))).collect();
+        all.push(one_or(any, Cursor::Any));
+    }
+    if let Some(types) = clause.named_types() {
+        let any = types.iter().map(|event_type| term(terms.event_type(event_type))).collect();
+        all.push(one_or(any, Cursor::Any));
+    }
+    all.extend(clause.named_tags().iter().map(|tag| term(terms.tag(tag))));
+    all.extend(clause.named_correlation().map(|id| term(terms.correlation(id))));
+    (!all.is_empty()).then(|| one_or(all, Cursor::All))
+}
+
+fn one_or(mut cursors: Vec<Cursor>, several: impl FnOnce(Vec<Cursor>) -> Cursor) -> Cursor {
+    match cursors.pop() {
+        Some(only) if cursors.is_empty() => only,
+        last => {
+            cursors.extend(last);
+            several(cursors)
+        }
+    }
+}
+
+/// A page that is being filled.
+struct Reading<'r> {
+    view: &'r View<'r>,
+    query: &'r Query,
+    low: Address,
+    /// Whether a frame begins at `low`, and not a record.
+    at_frame: bool,
+    /// Behind the last address that is looked at.
+    high: Address,
+    batch: Batch,
+    end: End,
+}
+
+/// How a page ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// There is nothing behind it.
+    Reached,
+    /// There may be more behind this place, which was looked at last.
+    Stopped(Position, Address),
+    /// There is more, but none of it can match.
+    Past,
+}
+
+/// An event that was looked at.
+#[derive(Clone, Copy)]
+struct Looked {
+    at: Address,
+    position: Position,
+    /// Which of the matching events it is, if it is one.
+    matching: Option<usize>,
+    /// Whether no event behind it can match.
+    is_past: bool,
+}
+
+impl<'r> Reading<'r> {
+    fn is_full(&self) -> bool {
+        let limit = self.query.limited_to().map_or(u64::MAX, NonZeroU64::get);
+        self.batch.len() as u64 >= limit || self.batch.byte_len() >= PAGE_BYTES
+    }
+
+    /// Whether no event after this one, in the direction of the read, can match: the versions of the one stream that is asked
+    /// for have left the range.
+    fn is_past(&self, event: &RecordedEvent<'_>) -> bool {
+        let [clause] = self.query.filter().clauses() else { return false };
+        let is_the_stream =
+            matches!(clause.named_streams(), Some([only]) if event.stream() == *only);
+        let (after, up_to) = self.query.versions();
+        is_the_stream
+            && match self.query.direction() {
+                Direction::Forwards => up_to.is_some_and(|last| event.version() >= last),
+                Direction::Backwards => event.version() <= after,
+            }
+    }
+
+    /// Goes through all events, forwards.
+    fn walk(&mut self) -> Result<(), Error> {
+        let mut walker = self.walker(self.low);
+        let mut walked = 0;
+        while let Some((at, record)) = walker.next()? {
+            if at >= self.high {
+                break;
+            }
+            if self.query.matches(&record.event) {
+                self.batch.push(&record.event);
+            }
+            walked += 1;
+            if self.is_full() || walked == WALKED_MAX {
+                self.end = End::Stopped(record.event.position(), at);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes through all events, backwards: a stretch at a time forwards, which is then turned round.
+    fn walk_back(&mut self) -> Result<(), Error> {
+        const FEW: u64 = 16;
+        let is_short = self.query.limited_to().is_some_and(|limit| limit.get() <= FEW);
+        let stretch = if is_short { 4 << 10 } else { JOINED_BYTES / 2 };
+        let (mut high, mut walked) = (self.high, 0);
+        while high > self.low {
+            let far = Address::from_number(high.number().saturating_sub(stretch.into()));
+            let (place, _) = self.view.sources.places_around(|place| place.address <= far)?;
+            let start = place.map(|place| place.address).filter(|start| *start > self.low);
+            let (found, looked) = self.stretch(start.unwrap_or(self.low), high)?;
+            walked += looked.len();
+            self.hand_out(&found, &looked);
+            let (Some(start), End::Reached) = (start, self.end) else { break };
+            high = start;
+            if walked >= WALKED_MAX {
+                self.stop_at(looked.first());
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn walker(&self, start: Address) -> Walker<'r, 'r> {
+        if start == self.low && self.at_frame {
+            Walker::from_frame(self.view, start)
+        } else {
+            Walker::from_record(self.view, start)
+        }
+    }
+
+    fn stop_at(&mut self, last: Option<&Looked>) {
+        self.end = last.map_or(End::Reached, |last| End::Stopped(last.position, last.at));
+    }
+
+    /// The matching events of a stretch, and everything that was looked at: where, and which of the matching it is.
+    fn stretch(&self, start: Address, end: Address) -> Result<(Batch, Vec<Looked>), Error> {
+        let mut walker = self.walker(start);
+        let (mut found, mut looked) = (Batch::new(), Vec::new());
+        while let Some((at, record)) = walker.next()? {
+            if at >= end {
+                break;
+            }
+            looked.push(self.look_at(&mut found, at, &record.event));
+        }
+        Ok((found, looked))
+    }
+
+    fn look_at(&self, found: &mut Batch, at: Address, event: &RecordedEvent<'_>) -> Looked {
+        let matches = self.query.matches(event);
+        if matches {
+            found.push(event);
+        }
+        let matching = matches.then(|| found.len() - 1);
+        Looked { at, position: event.position(), matching, is_past: self.is_past(event) }
+    }
+
+    /// Hands out what was found, in the order of the read, until the page is full.
+    fn hand_out(&mut self, found: &Batch, looked: &[Looked]) {
+        match self.query.direction() {
+            Direction::Forwards => self.hand_out_each(found, looked.iter()),
+            Direction::Backwards => self.hand_out_each(found, looked.iter().rev()),
+        }
+    }
+
+    fn hand_out_each<'l>(&mut self, found: &Batch, looked: impl Iterator<Item = &'l Looked>) {
+        for one in looked {
+            if let Some(index) = one.matching {
+                self.batch.share(found, index);
+            }
+            if one.is_past {
+                self.end = End::Past;
+                return;
+            }
+            if self.is_full() {
+                self.stop_at(Some(one));
+                return;
+            }
+        }
+    }
+
+    /// Looks at the candidates that the index names. Those outside the range of positions, which only an inexact window
+    /// lets in, do not make a page.
+    fn look_up(&mut self, mut cursor: Cursor) -> Result<(), Error> {
+        while let Some(last) = self.look_up_some(&mut cursor)? {
+            let (after, up_to) = self.query.positions();
+            if last.position > after && up_to.is_none_or(|up_to| last.position <= up_to) {
+                self.stop_at(Some(&last));
+                break;
+            }
+            match self.query.direction() {
+                Direction::Forwards => self.low = last.at.next(),
+                Direction::Backwards => self.high = last.at,
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the next candidates; the last of them if there may be more.
+    fn look_up_some(&mut self, cursor: &mut Cursor) -> Result<Option<Looked>, Error> {
+        let candidates = self.candidates(cursor)?;
+        let is_all = candidates.len() < self.candidates_max();
+        let groups: Vec<&[Address]> = candidates.chunk_by(|a, b| near(*a, *b)).collect();
+        let mut groups: Vec<&[Address]> = groups.into_iter().flat_map(split_large).collect();
+        if self.query.direction() == Direction::Backwards {
+            groups.reverse();
+        }
+        let mut last = None;
+        for group in groups {
+            let (found, looked) = self.read_group(group)?;
+            self.hand_out(&found, &looked);
+            if self.end != End::Reached {
+                return Ok(None);
+            }
+            last = match self.query.direction() {
+                Direction::Forwards => looked.last().copied(),
+                Direction::Backwards => looked.first().copied(),
+            };
+        }
+        Ok(last.filter(|_| !is_all))
+    }
+
+    fn candidates_max(&self) -> usize {
+        let limit = self.query.limited_to().map_or(u64::MAX, NonZeroU64::get);
+        usize::try_from(limit).unwrap_or(usize::MAX).clamp(16, CANDIDATES_MAX)
+    }
+
+    /// The first candidates in the order of the read, ascending.
+    fn candidates(&self, cursor: &mut Cursor) -> Result<Vec<Address>, Error> {
+        let (max, sources) = (self.candidates_max(), &self.view.sources);
+        let mut found = Vec::new();
+        match self.query.direction() {
+            Direction::Forwards => {
+                let mut at = self.low;
+                while found.len() < max
+                    && let Some(next) = cursor.at_or_after(sources, at)?
+                    && next < self.high
+                {
+                    found.push(next);
+                    at = next.next();
+                }
+            }
+            Direction::Backwards => {
+                let mut at = self.high.before();
+                while found.len() < max
+                    && let Some(next) = cursor.at_or_before(sources, at)?
+                    && next >= self.low
+                {
+                    found.push(next);
+                    at = next.before();
+                }
+                found.reverse();
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads candidates that lie near one another together.
+    fn read_group(&self, group: &[Address]) -> Result<(Batch, Vec<Looked>), Error> {
+        let (view, first, last) = (self.view, group[0], group[group.len() - 1]);
+        let (mut found, mut looked) = (Batch::new(), Vec::with_capacity(group.len()));
+        let end = (last.offset().saturating_add(TAIL_BYTES)).min(view.limit(first));
+        let mut bytes = vec![0; end.saturating_sub(first.offset()) as usize];
+        let is_staged = view.staged.is_some_and(|(start, _)| last >= start);
+        if group.len() == 1 || is_staged {
+            bytes.clear();
+        } else {
+            view.log.read(first, &mut bytes)?;
+        }
+        for at in group {
+            let together = bytes.get((at.offset() - first.offset()) as usize..).unwrap_or(&[]);
+            let is_whole = super::record::claimed_length(together)
+                .is_ok_and(|length| length as usize <= together.len());
+            if is_whole {
+                let record = view.record(*at, together)?;
+                looked.push(self.look_at(&mut found, *at, &record.event));
+            } else {
+                let alone = view.record_bytes(*at)?;
+                let record = view.record(*at, &alone)?;
+                looked.push(self.look_at(&mut found, *at, &record.event));
+            }
+        }
+        Ok((found, looked))
+    }
+}
+
+fn near(a: Address, b: Address) -> bool {
+    a.segment() == b.segment() && b.offset() - a.offset() <= GAP_BYTES
+}
+
+/// Cuts a group into parts that are not too large to be read at once.
+fn split_large(group: &[Address]) -> Vec<&[Address]> {
+    let (mut parts, mut rest) = (Vec::new(), group);
+    while let Some(first) = rest.first() {
+        let fits = rest.partition_point(|at| at.offset() - first.offset() <= JOINED_BYTES);
+        let (part, more) = rest.split_at(fits);
+        parts.push(part);
+        rest = more;
+    }
+    parts
+}

@@ -1,0 +1,83 @@
+//! Space for what comes: zeros behind the log, and the next segment's file.
+
+use super::engine::Engine;
+use super::fault::failed;
+use crate::error::Error;
+use crate::storage::{FileName, StorageFile};
+
+/// How much space is prepared at a time.
+const EXTENT_BYTES_MIN: u64 = 1 << 20;
+const EXTENT_BYTES_MAX: u64 = 4 << 20;
+
+/// Zeros are written in these steps: larger ones make the syncs of later commits slower.
+const STEP: [u8; 4096] = [0; 4096];
+
+impl Engine {
+    /// Whether less than half an extent is left, and the segment may have more.
+    pub(super) fn wants_space(&self) -> bool {
+        let Ok((end, _)) = self.heads.see() else { return false };
+        let prepared = self.space.prepared();
+        let extent = prepared.clamp(EXTENT_BYTES_MIN, EXTENT_BYTES_MAX);
+        self.syncs()
+            && prepared < self.options.segment_bytes.into()
+            && u64::from(end.offset()) + extent / 2 > prepared
+    }
+
+    /// Fills the next extent with zeros.
+    pub(super) fn prepare_space(&self) -> Result<(), Error> {
+        let claim = self.space.claim();
+        if !self.wants_space() || self.heads.check().is_err() {
+            return Ok(());
+        }
+        let Some(segment) = self.log.last() else { return Ok(()) };
+        let name = FileName::Segment(segment.header.number);
+        // A handle of its own: what goes wrong with the leader's writes is reported on the leader's handle once, and must not
+        // be used up here.
+        let file = self.workshop.storage.open(name).map_err(failed("opening", name))?;
+        let from = claim.prepared();
+        let to = from + from.clamp(EXTENT_BYTES_MIN, EXTENT_BYTES_MAX);
+        let to = to.min(self.options.segment_bytes.into());
+        fill(&*file, from, to).map_err(failed("extending", name))?;
+        if let Err(source) = file.sync() {
+            return Err(self.heads.forbid(format!("syncing {name} failed: {source}")));
+        }
+        claim.set_prepared(to);
+        Ok(())
+    }
+
+    /// Whether the segment is half full, and nothing is there to follow it.
+    pub(super) fn wants_spare(&self) -> bool {
+        let Ok((end, _)) = self.heads.see() else { return false };
+        end.offset() > self.options.segment_bytes / 2 && !self.space.has_spare()
+    }
+
+    /// Makes the file that becomes the next segment.
+    pub(super) fn prepare_spare(&self) -> Result<(), Error> {
+        let name = FileName::Spare;
+        let claim = self.space.claim();
+        if !self.wants_spare() || self.heads.check().is_err() {
+            return Ok(());
+        }
+        let file = self.workshop.storage.create(name).map_err(failed("making", name))?;
+        if self.syncs() {
+            let to = EXTENT_BYTES_MIN.min(self.options.segment_bytes.into());
+            fill(&*file, 0, to).map_err(failed("filling", name))?;
+        }
+        file.sync().map_err(failed("syncing", name))?;
+        self.space.add_spare();
+        drop(claim);
+        Ok(())
+    }
+}
+
+fn fill(file: &dyn StorageFile, from: u64, to: u64) -> std::io::Result<()> {
+    let mut at = from;
+    while at < to {
+        // Up to the next multiple of a step first, then whole steps.
+        let step = STEP.len() as u64 - at % STEP.len() as u64;
+        let step = usize::try_from(step.min(to - at)).unwrap_or(STEP.len());
+        file.write_all_at(at, &STEP[..step])?;
+        at += step as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! A record: one event, readable and verifiable alone.
+//!
+//! ```text
+//!  0          4        8      9       10      11              19         35
+//!  ┌──────────┬────────┬──────┬───────┬───────┬───────────────┬──────────┬──────────┬──────────────────────────┐
+//!  │ checksum │ length │ kind │ codec │ flags │ recorded-at   │ event id │ varints  │ texts and bytes          │
+//!  │ u32      │ u32    │ u8   │ u8    │ u8    │ i64           │ 16 B     │          │                          │
+//!  └──────────┴────────┴──────┴───────┴───────┴───────────────┴──────────┴──────────┴──────────────────────────┘
+//!  varints: position, version, ordinal, count, schema version, length of stream, of type, of tags, of metadata
+//!  texts:   stream, type, tags (sorted, a line feed between them) │ bytes: metadata, payload (to the end)
+//! ```
+
+use chrono::DateTime;
+use uuid::Uuid;
+
+use super::bytes::{Fields, checksum, put_varint};
+use super::fault::Fault;
+use crate::event::{Parts, RecordedEvent};
+use crate::id::EventId;
+use crate::position::{Position, SchemaVersion, Version};
+
+const EVENT: u8 = 1;
+const JSON: u8 = 1;
+
+/// No record is shorter.
+pub(super) const RECORD_BYTES_MIN: u32 = 35 + 9;
+
+/// An event whose record was verified. Made by [`decode`](Self::decode) alone.
+pub(super) struct Record<'a> {
+    pub(super) event: RecordedEvent<'a>,
+    /// The event's place in its commit, from 0.
+    pub(super) ordinal: u32,
+    /// How many events its commit has.
+    pub(super) count: u32,
+    /// How many bytes the record takes.
+    pub(super) length: u32,
+    pub(super) checksum: u32,
+}
+
+/// Adds the record of an event, and returns its checksum.
+pub(super) fn encode(
+    into: &mut Vec<u8>,
+    seed: u32,
+    event: &RecordedEvent<'_>,
+    (ordinal, count): (u32, u32),
+) -> u32 {
+    let parts = event.parts();
+    let start = into.len();
+    into.extend_from_slice(&[0; 8]);
+    into.extend_from_slice(&[EVENT, JSON, 0]);
+    into.extend_from_slice(&parts.recorded_at.timestamp_micros().to_le_bytes());
+    into.extend_from_slice(parts.id.as_uuid().as_bytes());
+    for number in [
+        parts.position.get(),
+        parts.version.get(),
+        ordinal.into(),
+        count.into(),
+        parts.schema.get().into(),
+        parts.stream.len() as u64,
+        parts.event_type.len() as u64,
+        parts.tags.len() as u64,
+        parts.metadata.len() as u64,
+    ] {
+        put_varint(into, number);
+    }
+    for text in [parts.stream, parts.event_type, parts.tags] {
+        into.extend_from_slice(text.as_bytes());
+    }
+    into.extend_from_slice(parts.metadata);
+    into.extend_from_slice(parts.payload);
+    let length = u32::try_from(into.len() - start).expect("limits keep a frame below 4 GiB");
+    into[start + 4..start + 8].copy_from_slice(&length.to_le_bytes());
+    let sum = checksum(seed, &into[start + 4..]);
+    into[start..start + 4].copy_from_slice(&sum.to_le_bytes());
+    sum
+}
+
+/// The length that a record claims to have, not verified yet but possible.
+pub(super) fn claimed_length(bytes: &[u8]) -> Result<u32, Fault> {
+    let length = bytes.get(4..8).and_then(|bytes| Fields(bytes).u32()).ok_or(Fault::Short)?;
+    if length < RECORD_BYTES_MIN {
+        return Err(Fault::Wrong("a record is shorter than any can be"));
+    }
+    Ok(length)
+}
+
+impl<'a> Record<'a> {
+    /// Verifies the record that these bytes begin with.
+    pub(super) fn decode(bytes: &'a [u8], seed: u32) -> Result<Self, Fault> {
+        let length = claimed_length(bytes)?;
+        let bytes = bytes.get(..length as usize).ok_or(Fault::Short)?;
+        let mut fields = Fields(bytes);
+        let sum = fields.u32().ok_or(Fault::Short)?;
+        if checksum(seed, fields.0) != sum {
+            return Err(Fault::Checksum);
+        }
+        fields.u32();
+        for (what, known) in [("record kind", EVENT), ("codec", JSON), ("flags", 0)] {
+            let number = fields.u8().ok_or(Fault::Short)?;
+            if number != known {
+                return Err(Fault::Unknown { what, number: number.into() });
+            }
+        }
+        let (ordinal, count, parts) =
+            Self::parts(fields).ok_or(Fault::Wrong("the fields of a record do not fit"))?;
+        let event = RecordedEvent::from_parts(&parts)
+            .ok_or(Fault::Wrong("the stream or the metadata of a record are malformed"))?;
+        Ok(Self { event, ordinal, count, length, checksum: sum })
+    }
+
+    fn parts(mut fields: Fields<'a>) -> Option<(u32, u32, Parts<'a>)> {
+        let recorded_at = DateTime::from_timestamp_micros(fields.i64()?)?;
+        let id = EventId::new(Uuid::from_bytes(fields.array()?));
+        let (position, version) = (fields.varint()?, fields.varint()?);
+        let ordinal = u32::try_from(fields.varint()?).ok()?;
+        let count = u32::try_from(fields.varint()?).ok()?;
+        let schema = SchemaVersion::new(u32::try_from(fields.varint()?).ok()?)?;
+        let lengths = [fields.length()?, fields.length()?, fields.length()?, fields.length()?];
+        let [stream, event_type, tags, metadata] = lengths;
+        let texts = stream.checked_add(event_type)?.checked_add(tags)?;
+        let texts = std::str::from_utf8(fields.bytes(texts)?).ok()?;
+        let (stream, texts) = texts.split_at_checked(stream)?;
+        let (event_type, tags) = texts.split_at_checked(event_type)?;
+        let metadata = fields.bytes(metadata)?;
+        let is_placed = ordinal < count && u64::from(ordinal) < position && version > 0;
+        is_placed.then_some((
+            ordinal,
+            count,
+            Parts {
+                position: Position::new(position),
+                version: Version::new(version),
+                recorded_at,
+                id,
+                schema,
+                stream,
+                event_type,
+                tags,
+                metadata,
+                payload: fields.0,
+            },
+        ))
+    }
+
+    /// Whether the commit ends with this record.
+    pub(super) fn is_last(&self) -> bool {
+        self.ordinal + 1 == self.count
+    }
+}

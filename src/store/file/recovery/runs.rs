@@ -1,0 +1,80 @@
+//! Which index runs are of use.
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::storage::{FileName, Storage};
+use crate::store::file::address::Address;
+use crate::store::file::beginning::StoreId;
+use crate::store::file::cache::{Cache, CachedFile};
+use crate::store::file::fault::{Fault, failed};
+use crate::store::file::frame::{FRAME_HEADER_BYTES, FrameHeader};
+use crate::store::file::index::{Coverage, Run};
+use crate::store::file::log::Log;
+
+/// The runs of a directory.
+#[derive(Default)]
+pub(super) struct Runs {
+    /// Those of use: they lie behind one another, from the beginning of the log on.
+    pub(super) kept: Vec<Arc<Run>>,
+    /// Those of no use, and why.
+    pub(super) useless: Vec<(FileName, String)>,
+    /// Up to where the log was synced, as the runs know.
+    pub(super) proven: Address,
+}
+
+/// Opens all runs, and chooses.
+pub(super) fn choose(
+    storage: &Arc<dyn Storage>,
+    names: &[FileName],
+    store: StoreId,
+    cache: &Arc<Cache>,
+    log: &Log,
+) -> Result<Runs, Error> {
+    let (mut found, mut runs) = (Vec::new(), Runs::default());
+    for name in names.iter().copied().filter(|name| matches!(name, FileName::Run(..))) {
+        let file = CachedFile::new(storage.open(name).map_err(failed("opening", name))?);
+        match Run::open(name, file, store, Arc::clone(cache))? {
+            Ok(run) => found.push(run),
+            Err(fault @ Fault::Unknown { .. }) => return Err(fault.at(name, 0)),
+            Err(fault) => runs.useless.push((name, fault.to_string())),
+        }
+    }
+    // Of runs that begin at one place the longest comes first.
+    found.sort_by_key(|run| (run.coverage.from, std::cmp::Reverse(run.coverage.to)));
+    let mut end = log.start();
+    for run in found {
+        runs.proven = runs.proven.max(run.coverage.to);
+        if run.coverage.from == end {
+            end = run.coverage.to;
+            runs.kept.push(Arc::new(run));
+        } else {
+            let reason = if run.coverage.to <= end {
+                "covered by another"
+            } else {
+                "one before it is missing"
+            };
+            runs.useless.push((run.name, reason.to_owned()));
+        }
+    }
+    Ok(runs)
+}
+
+/// Checks that the log holds the frame that a run ends with.
+pub(super) fn confirm(log: &Log, run: &Run) -> Result<(), Error> {
+    let Coverage { last_frame, to, last, last_chain, .. } = run.coverage;
+    let name = FileName::Segment(last_frame.segment());
+    let damaged = |fault: Fault| fault.at(name, last_frame.offset().into()).at_position(last);
+    let Some(segment) = log.segment(last_frame.segment()) else {
+        let what = Fault::Wrong("the segment is missing, but an index run covers it");
+        return Err(damaged(what));
+    };
+    let mut bytes = vec![0; FRAME_HEADER_BYTES as usize];
+    log.read(last_frame, &mut bytes)?;
+    let (header, sum) = FrameHeader::decode(&bytes, segment.header.tag).map_err(damaged)?;
+    let end = last_frame.number() + u64::from(header.length);
+    if sum != last_chain || end != to.number() || header.last() != last {
+        return Err(damaged(Fault::Wrong("an index run that is whole was made of another frame")));
+    }
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! Which segments there are, and whether their headers make one log; and the making of a store where there is none.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind};
+use crate::position::Position;
+use crate::storage::{FileName, Storage, StorageFile};
+use crate::store::file::beginning::{STORE_BYTES, StoreId, decode_store, encode_store};
+use crate::store::file::bytes::lower_half_of_large;
+use crate::store::file::fault::{Fault, failed};
+use crate::store::file::log::{Log, Segment};
+use crate::store::file::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
+
+/// The numbers of the segments in the directory, ascending.
+fn numbers(names: &[FileName]) -> Vec<u32> {
+    let number = |name: &FileName| match name {
+        FileName::Segment(number) => Some(*number),
+        _ => None,
+    };
+    let mut numbers: Vec<u32> = names.iter().filter_map(number).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// The identity of the store in this directory. If there is none yet, it is made; true if it was.
+pub(super) fn identity(
+    storage: &Arc<dyn Storage>,
+    names: &[FileName],
+) -> Result<(StoreId, bool), Error> {
+    let name = FileName::Store;
+    match storage.open(name) {
+        Ok(file) => {
+            let mut bytes = vec![0; STORE_BYTES + 1];
+            let read = file.read_up_to(0, &mut bytes).map_err(failed("reading", name))?;
+            let store = decode_store(&bytes[..read]).map_err(|fault| fault.at(name, 0))?;
+            Ok((store, false))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            check_nothing_is_lost(storage, names)?;
+            Ok((make_store(storage)?, true))
+        }
+        Err(error) => Err(failed("opening", name)(error)),
+    }
+}
+
+/// A directory without a store file is one in which a store was never completed: at most a first segment without events.
+fn check_nothing_is_lost(storage: &Arc<dyn Storage>, names: &[FileName]) -> Result<(), Error> {
+    let lost = || Fault::Wrong("it is missing, but there are events").at(FileName::Store, 0);
+    for number in numbers(names) {
+        let name = FileName::Segment(number);
+        let file = storage.open(name).map_err(failed("opening", name))?;
+        let empty = last_non_zero(&*file, name, SEGMENT_HEADER_BYTES.into())?.is_none();
+        if number != 1 || !empty {
+            return Err(lost());
+        }
+    }
+    if names.iter().any(|name| matches!(name, FileName::Watermark | FileName::Run(..))) {
+        return Err(lost());
+    }
+    Ok(())
+}
+
+/// Where the last byte lies that is not zero, from an offset on.
+pub(super) fn last_non_zero(
+    file: &dyn StorageFile,
+    name: FileName,
+    from: u64,
+) -> Result<Option<u64>, Error> {
+    let (mut at, mut last) = (from, None);
+    let mut chunk = vec![0; 64 << 10];
+    loop {
+        let read = file.read_up_to(at, &mut chunk).map_err(failed("reading", name))?;
+        let found = chunk[..read].iter().rposition(|byte| *byte != 0);
+        last = found.map(|within| at + within as u64).or(last);
+        at += read as u64;
+        if read < chunk.len() {
+            return Ok(last);
+        }
+    }
+}
+
+fn make_store(storage: &Arc<dyn Storage>) -> Result<StoreId, Error> {
+    let store = storage.random().to_le_bytes();
+    let header = SegmentHeader {
+        number: 1,
+        tag: random_tag(&**storage),
+        first: Position::new(1),
+        predecessor_length: 0,
+        predecessor_chain: 0,
+        last_time: i64::MIN,
+    };
+    let spare = storage.create(FileName::Spare).map_err(failed("making", FileName::Spare))?;
+    write_header(&*spare, &header, store)?;
+    name_segment(storage, header.number)?;
+    write_whole(storage, (FileName::StoreDraft, FileName::Store), &encode_store(store))?;
+    Ok(store)
+}
+
+/// A number that no payload contains but by the unlikeliest accident.
+pub(in crate::store::file) fn random_tag(storage: &dyn Storage) -> u64 {
+    lower_half_of_large(storage.random())
+}
+
+/// Gives the spare file a header, which makes it a segment but for its name.
+pub(in crate::store::file) fn write_header(
+    spare: &dyn StorageFile,
+    header: &SegmentHeader,
+    store: StoreId,
+) -> Result<(), Error> {
+    let name = FileName::Spare;
+    spare.write_all_at(0, &header.encode(store).0).map_err(failed("writing", name))?;
+    spare.sync().map_err(failed("syncing", name))
+}
+
+/// Turns the spare file into the segment of this number. When this returns, it is one for good.
+pub(in crate::store::file) fn name_segment(
+    storage: &Arc<dyn Storage>,
+    number: u32,
+) -> Result<(), Error> {
+    let segment = FileName::Segment(number);
+    storage.rename(FileName::Spare, segment).map_err(failed("renaming", FileName::Spare))?;
+    storage.sync_names().map_err(failed("syncing the name of", segment))
+}
+
+/// Makes a file whole under another name, then renames it.
+fn write_whole(
+    storage: &Arc<dyn Storage>,
+    (draft, name): (FileName, FileName),
+    bytes: &[u8],
+) -> Result<(), Error> {
+    let file = storage.create(draft).map_err(failed("making", draft))?;
+    file.write_all_at(0, bytes).map_err(failed("writing", draft))?;
+    file.sync().map_err(failed("syncing", draft))?;
+    storage.rename(draft, name).map_err(failed("renaming", draft))?;
+    storage.sync_names().map_err(failed("syncing the name of", name))
+}
+
+/// Reads the headers of all segments into the log, and checks that each follows the one before.
+pub(super) fn collect(
+    storage: &Arc<dyn Storage>,
+    names: &[FileName],
+    store: StoreId,
+    log: &Log,
+) -> Result<(), Error> {
+    let numbers = numbers(names);
+    if numbers.is_empty() {
+        return Err(missing(1));
+    }
+    for (place, number) in (1..).zip(&numbers) {
+        if place != *number {
+            return Err(missing(place));
+        }
+        let segment = read_header(storage, *number, store)?;
+        if let Some(before) = log.last() {
+            check_length(storage, &before, segment.header.predecessor_length)?;
+        }
+        log.add(segment);
+    }
+    Ok(())
+}
+
+fn missing(number: u32) -> Error {
+    Fault::Wrong("the segment is missing").at(FileName::Segment(number), 0)
+}
+
+fn read_header(storage: &Arc<dyn Storage>, number: u32, store: StoreId) -> Result<Segment, Error> {
+    let name = FileName::Segment(number);
+    let file = match storage.open(name) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            return Err(Error::new(ErrorKind::Damaged { file: name.to_string(), offset: 0 })
+                .caused_by(error));
+        }
+        Err(error) => return Err(failed("opening", name)(error)),
+    };
+    let mut bytes = vec![0; SEGMENT_HEADER_BYTES as usize];
+    let read = file.read_up_to(0, &mut bytes).map_err(failed("reading", name))?;
+    let header = SegmentHeader::decode(&bytes[..read], store);
+    let (header, chain) = header.map_err(|fault| fault.at(name, 0))?;
+    if header.number != number {
+        return Err(Fault::Wrong("it is another segment of the log").at(name, 0));
+    }
+    Ok(Segment { header, chain, length: None })
+}
+
+/// A segment that has a successor is exactly as long as that says.
+fn check_length(storage: &Arc<dyn Storage>, segment: &Segment, expected: u32) -> Result<(), Error> {
+    let name = FileName::Segment(segment.header.number);
+    let file = storage.open(name).map_err(failed("opening", name))?;
+    let length = file.len().map_err(failed("measuring", name))?;
+    if length == u64::from(expected) {
+        return Ok(());
+    }
+    let offset = length.min(expected.into());
+    Err(Fault::Wrong("its length is not the one that its successor names").at(name, offset))
+}

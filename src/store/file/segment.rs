@@ -1,0 +1,83 @@
+//! The header of a segment.
+//!
+//! ```text
+//!  0          40       44    52              60            64            68             76      92         96
+//!  ┌──────────┬────────┬─────┬───────────────┬─────────────┬─────────────┬──────────────┬───────┬──────────┐
+//!  │ beginning│ number │ tag │ position of   │ length of   │ chain of    │ last time in │ zeros │ checksum │ frames …
+//!  │ 40 B     │ u32    │ u64 │ first record  │ predecessor │ predecessor │ predecessor  │ 16 B  │ u32      │
+//!  └──────────┴────────┴─────┴───────────────┴─────────────┴─────────────┴──────────────┴───────┴──────────┘
+//! ```
+
+use super::beginning::{self, Kind, StoreId};
+use super::bytes::{Fields, checksum, lower_half};
+use super::fault::Fault;
+use crate::position::Position;
+
+pub(super) const SEGMENT_HEADER_BYTES: u32 = 96;
+
+/// What a segment says of itself and of its predecessor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SegmentHeader {
+    pub(super) number: u32,
+    /// Begins every frame of this segment, and seeds the checksums in it.
+    pub(super) tag: u64,
+    pub(super) first: Position,
+    /// How long the predecessor is; 0 without one, as with the two fields that follow.
+    pub(super) predecessor_length: u32,
+    /// The checksum of the predecessor's last header.
+    pub(super) predecessor_chain: u32,
+    /// The last time of recording before this segment, in microseconds.
+    pub(super) last_time: i64,
+}
+
+/// What the checksums in a segment begin with.
+pub(super) fn seed(tag: u64) -> u32 {
+    lower_half(tag)
+}
+
+/// What the chain begins with: all that a header says but for the store that it belongs to.
+fn chain(content: &[u8]) -> u32 {
+    checksum(0, &content[beginning::BEGINNING_BYTES..])
+}
+
+impl SegmentHeader {
+    /// The header's bytes, and what the chain of frame headers begins with.
+    pub(super) fn encode(&self, store: StoreId) -> (Vec<u8>, u32) {
+        let mut bytes = beginning::encode(Kind::Segment, store);
+        bytes.extend_from_slice(&self.number.to_le_bytes());
+        bytes.extend_from_slice(&self.tag.to_le_bytes());
+        bytes.extend_from_slice(&self.first.get().to_le_bytes());
+        bytes.extend_from_slice(&self.predecessor_length.to_le_bytes());
+        bytes.extend_from_slice(&self.predecessor_chain.to_le_bytes());
+        bytes.extend_from_slice(&self.last_time.to_le_bytes());
+        bytes.extend_from_slice(&[0; 16]);
+        let chain = chain(&bytes);
+        let sum = checksum(0, &bytes);
+        bytes.extend_from_slice(&sum.to_le_bytes());
+        (bytes, chain)
+    }
+
+    /// The header in these bytes, and what the chain of frame headers begins with.
+    pub(super) fn decode(bytes: &[u8], store: StoreId) -> Result<(Self, u32), Fault> {
+        let header = bytes.get(..SEGMENT_HEADER_BYTES as usize).ok_or(Fault::Short)?;
+        let (content, sum) = header.split_last_chunk().ok_or(Fault::Short)?;
+        if checksum(0, content) != u32::from_le_bytes(*sum) {
+            return Err(Fault::Checksum);
+        }
+        if beginning::decode(Kind::Segment, content)? != store {
+            return Err(Fault::Wrong("it belongs to another store"));
+        }
+        let mut fields = Fields(&content[beginning::BEGINNING_BYTES..]);
+        let mut header = || {
+            Some(Self {
+                number: fields.u32()?,
+                tag: fields.u64()?,
+                first: Position::new(fields.u64()?),
+                predecessor_length: fields.u32()?,
+                predecessor_chain: fields.u32()?,
+                last_time: fields.i64()?,
+            })
+        };
+        Ok((header().ok_or(Fault::Short)?, chain(content)))
+    }
+}

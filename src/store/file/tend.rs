@@ -1,0 +1,213 @@
+//! Keeping the index in shape: recent events become runs, runs become fewer, and damaged ones are made again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::engine::{Engine, abandoned};
+use super::index::{Coverage, Part, Run, Sources};
+use super::options::Upkeep;
+use super::view::damaged_run;
+use super::walker::Walker;
+use crate::error::Error;
+use crate::position::Position;
+use crate::storage::FileName;
+
+/// How many runs of about one size are merged into one.
+const MERGED_MIN: usize = 4;
+/// Runs smaller than this count as being of one size.
+const RUN_BYTES_MIN: u64 = 16 << 10;
+/// How many parts of recent events may wait to become runs before appends have to wait with them.
+const WAITING_MAX: usize = 8;
+
+impl Engine {
+    fn replace_sources(&self, change: impl FnOnce(&mut Sources)) {
+        let mut sources = self.sources.write();
+        let mut changed = Sources::clone(&sources);
+        change(&mut changed);
+        *sources = Arc::new(changed);
+    }
+
+    /// Whether enough events are recent to make a run of them, or some are still to become one.
+    pub(super) fn wants_run(&self) -> bool {
+        let Ok((end, _)) = self.heads.see() else { return false };
+        let sources = self.sources();
+        let collected = end.number().saturating_sub(sources.growing().from.number());
+        sources.recents.len() > 1 || collected >= self.options.recent_bytes.into()
+    }
+
+    /// Does everything for the index that is due.
+    pub(super) fn tend_index(&self) -> Result<(), Error> {
+        let _work = self.index_work.lock();
+        self.write_runs(false)?;
+        while let Some(runs) = to_be_merged(&self.sources().runs) {
+            self.merge(&runs)?;
+        }
+        Ok(())
+    }
+
+    /// Makes runs of all recent events, or if there are enough of them. Under `index_work`.
+    pub(super) fn write_runs(&self, all: bool) -> Result<(), Error> {
+        if self.wants_run() || all {
+            self.groups.exclusively(|| self.settle(all), abandoned)?;
+        }
+        loop {
+            let sources = self.sources();
+            let Some((part, coverage)) =
+                sources.recents.first().and_then(|part| part.settled.map(|c| (part, c)))
+            else {
+                return Ok(());
+            };
+            let run = Arc::new(self.workshop.run_of(&part.recent.read(), coverage)?);
+            self.replace_sources(|sources| {
+                sources.runs.push(run);
+                sources.recents.remove(0);
+            });
+        }
+    }
+
+    /// Lets the recent events grow no more, and begins anew behind them. Whoever calls has the writer's turn.
+    fn settle(&self, all: bool) -> Result<(), Error> {
+        let mut writer = self.writer.lock();
+        let sources = self.sources();
+        let part = sources.growing();
+        let collected = writer.tip.last_end.number().saturating_sub(part.from.number());
+        let is_enough = all || collected >= self.options.recent_bytes.into();
+        if !is_enough || part.recent.read().is_empty() {
+            return Ok(());
+        }
+        // Runs are made of synced log only.
+        writer.sync_all(self.shared())?;
+        let coverage = writer.tip.coverage(part.from, part.first);
+        let next = Part::behind(coverage.to, coverage.last, self.terms);
+        self.replace_sources(|sources| {
+            if let Some(last) = sources.recents.last_mut() {
+                last.settled = Some(coverage);
+            }
+            sources.recents.push(next);
+        });
+        Ok(())
+    }
+
+    fn merge(&self, runs: &[Arc<Run>]) -> Result<(), Error> {
+        // What is due for others goes on while a long merge is at work.
+        let mut between = || {
+            let _ = self.prepare();
+            let _ = self.write_runs(false);
+        };
+        let merged = match self.workshop.merged(runs, &mut between) {
+            Err(error) if damaged_run(&error).is_some() => return self.make_again(&error),
+            merged => Arc::new(merged?),
+        };
+        self.put_in_place_of(runs, vec![merged]);
+        Ok(())
+    }
+
+    /// Puts runs in the place of others that cover the same, and removes those.
+    fn put_in_place_of(&self, old: &[Arc<Run>], new: Vec<Arc<Run>>) {
+        let names: Vec<FileName> = new.iter().map(|run| run.name).collect();
+        self.replace_sources(|sources| {
+            let is_old = |run: &Arc<Run>| old.iter().any(|old| Arc::ptr_eq(old, run));
+            let place = sources.runs.iter().position(is_old).expect("they are in use");
+            sources.runs.splice(place..place + old.len(), new);
+        });
+        for run in old.iter().filter(|run| !names.contains(&run.name)) {
+            // It is of no use any more, but does no harm either.
+            let _ = self.workshop.storage.remove(run.name);
+        }
+    }
+
+    /// Makes the damaged run again that an error tells of.
+    pub(super) fn mend(&self, error: &Error) -> Result<(), Error> {
+        let _work = self.index_work.lock();
+        self.make_again(error)
+    }
+
+    fn make_again(&self, error: &Error) -> Result<(), Error> {
+        let name = damaged_run(error);
+        let sources = self.sources();
+        // If it is not there any more, somebody else was faster.
+        let Some(run) = sources.runs.iter().find(|run| Some(run.name) == name) else {
+            return Ok(());
+        };
+        let fresh = self.runs_for(&run.coverage)?;
+        self.put_in_place_of(&[Arc::clone(run)], fresh);
+        Ok(())
+    }
+
+    /// Makes new runs for a part of the log.
+    fn runs_for(&self, covered: &Coverage) -> Result<Vec<Arc<Run>>, Error> {
+        let before = Position::new(covered.first.get().saturating_sub(1));
+        let view = self.view_up_to(covered.to, covered.last);
+        let mut walker = Walker::from_frame(&view, covered.from);
+        let (mut runs, mut part) = (Vec::new(), Part::behind(covered.from, before, self.terms));
+        while let Some((at, record)) = walker.next()? {
+            part.recent.write().add(&record.event, at, record.ordinal == 0);
+            let (is_last, time) = (record.is_last(), record.event.recorded_at().timestamp_micros());
+            let Some((start, header, sum)) = walker.frame.filter(|_| is_last) else { continue };
+            let to = start.plus(header.length);
+            let collected = to.number() - part.from.number();
+            if collected >= self.options.recent_bytes.into() || to == covered.to {
+                let coverage = Coverage {
+                    from: part.from,
+                    to,
+                    first: part.first,
+                    last: header.last(),
+                    last_frame: start,
+                    last_time: time,
+                    last_chain: sum,
+                };
+                runs.push(Arc::new(self.workshop.run_of(&part.recent.read(), coverage)?));
+                part = Part::behind(to, header.last(), self.terms);
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Bounds the memory of recent events: if too many wait to become runs, the caller helps, or waits for who is at it.
+    pub(super) fn relieve(&self) -> Result<(), Error> {
+        while self.sources().recents.len() > WAITING_MAX {
+            if let Some(_work) = self.index_work.try_lock_for(Duration::from_millis(5)) {
+                self.write_runs(false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anything is due that is not a caller's own business.
+    pub(super) fn is_due(&self) -> bool {
+        self.wants_space() || self.wants_spare() || self.wants_run()
+    }
+
+    fn prepare(&self) -> Result<(), Error> {
+        if self.wants_space() {
+            self.prepare_space()?;
+        }
+        if self.wants_spare() {
+            self.prepare_spare()?;
+        }
+        Ok(())
+    }
+
+    /// Does everything that is due. What fails is tried again the next time.
+    pub(super) fn keep_up(&self) {
+        let _ = self.prepare();
+        if self.wants_run() {
+            let _ = self.tend_index();
+        }
+    }
+
+    pub(super) fn has_thread(&self) -> bool {
+        self.options.upkeep == Upkeep::Thread
+    }
+}
+
+/// The runs at the end that are to become one: at least four, none of them larger than the size that they share, so that
+/// sizes grow geometrically and runs stay few.
+fn to_be_merged(runs: &[Arc<Run>]) -> Option<Vec<Arc<Run>>> {
+    let level = |run: &Arc<Run>| (run.bytes() / RUN_BYTES_MIN).max(1).ilog2() / 2;
+    let levels = runs.iter().map(level).max()?;
+    (0..=levels).find_map(|most| {
+        let small = runs.iter().rev().take_while(|run| level(run) <= most).count();
+        (small >= MERGED_MIN).then(|| runs[runs.len() - small..].to_vec())
+    })
+}

@@ -1,0 +1,96 @@
+//! Going through the log, record by record.
+
+use super::address::Address;
+use super::fault::Fault;
+use super::frame::{FRAME_HEADER_BYTES, FrameHeader};
+use super::record::{self, Record};
+use super::segment::SEGMENT_HEADER_BYTES;
+use super::view::View;
+use crate::error::Error;
+
+/// How much is read at once: little at first, for those who look at little.
+const FIRST_BYTES: u32 = 16 << 10;
+const CHUNK_BYTES: u32 = 256 << 10;
+
+/// Goes forwards through the log, from a record on or from the beginning of a frame.
+pub(super) struct Walker<'v, 's> {
+    view: &'v View<'s>,
+    next: Address,
+    /// Whether `next` is where a frame begins, or would.
+    at_frame: bool,
+    /// The frame that was entered last: where it begins, its header, and the checksum of that.
+    pub(super) frame: Option<(Address, FrameHeader, u32)>,
+    /// What was read, and from where on.
+    chunk: Vec<u8>,
+    chunk_at: Address,
+    chunk_bytes: u32,
+}
+
+impl<'v, 's> Walker<'v, 's> {
+    pub(super) fn from_record(view: &'v View<'s>, next: Address) -> Self {
+        let (chunk, chunk_bytes) = (Vec::new(), FIRST_BYTES);
+        Self { view, next, at_frame: false, frame: None, chunk, chunk_at: next, chunk_bytes }
+    }
+
+    pub(super) fn from_frame(view: &'v View<'s>, next: Address) -> Self {
+        let mut walker = Self::from_record(view, next);
+        walker.at_frame = true;
+        walker
+    }
+
+    /// The next record and its address; `None` at the end of the view.
+    pub(super) fn next(&mut self) -> Result<Option<(Address, Record<'_>)>, Error> {
+        if self.at_frame && !self.enter_frame()? {
+            return Ok(None);
+        }
+        let at = self.next;
+        let length = record::claimed_length(self.peek(8)?);
+        let length = length.map_err(|fault| self.view.damage(at, fault))?;
+        self.peek(length)?;
+        let start = (at.offset() - self.chunk_at.offset()) as usize;
+        let record = self.view.record(at, &self.chunk[start..])?;
+        self.next = at.plus(record.length);
+        self.at_frame = record.is_last();
+        Ok(Some((at, record)))
+    }
+
+    /// Steps over the header of a frame, and into the next segment where there is one. False at the end.
+    fn enter_frame(&mut self) -> Result<bool, Error> {
+        while self.next.offset() == self.view.limit(self.next) {
+            if self.next.segment() == self.view.end.segment() {
+                return Ok(false);
+            }
+            self.next = Address::new(self.next.segment() + 1, SEGMENT_HEADER_BYTES);
+        }
+        if self.next >= self.view.end {
+            return Ok(false);
+        }
+        let (at, tag) = (self.next, self.view.tag(self.next));
+        let header = FrameHeader::decode(self.peek(FRAME_HEADER_BYTES)?, tag);
+        let (header, sum) = header.map_err(|fault| self.view.damage(at, fault))?;
+        self.frame = Some((at, header, sum));
+        self.next = at.plus(FRAME_HEADER_BYTES);
+        self.at_frame = false;
+        Ok(true)
+    }
+
+    /// So many bytes from where the walker stands.
+    fn peek(&mut self, bytes: u32) -> Result<&[u8], Error> {
+        let left = self.view.limit(self.next).saturating_sub(self.next.offset());
+        if bytes > left {
+            return Err(self.view.damage(self.next, Fault::Short));
+        }
+        let held = u32::try_from(self.chunk.len()).unwrap_or(u32::MAX);
+        let within = self.next.segment() == self.chunk_at.segment()
+            && self.next >= self.chunk_at
+            && self.next.offset() - self.chunk_at.offset() + bytes <= held;
+        if !within {
+            self.chunk.resize(self.chunk_bytes.max(bytes).min(left) as usize, 0);
+            self.chunk_at = self.next;
+            self.chunk_bytes = (self.chunk_bytes * 4).min(CHUNK_BYTES);
+            self.view.read_directly(self.chunk_at, &mut self.chunk)?;
+        }
+        let start = (self.next.offset() - self.chunk_at.offset()) as usize;
+        Ok(&self.chunk[start..start + bytes as usize])
+    }
+}

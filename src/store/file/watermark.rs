@@ -1,0 +1,108 @@
+//! How far the log was synced, when last heard of.
+//!
+//! ```text
+//!  0          16    24         32        36       40         48     52         56
+//!  ┌──────────┬─────┬──────────┬─────────┬────────┬──────────┬──────┬──────────┐
+//!  │ store id │ tag │ sequence │ segment │ offset │ position │ shut │ checksum │
+//!  │ 16 B     │ u64 │ u64      │ u32     │ u32    │ u64      │ u32  │ u32      │
+//!  └──────────┴─────┴──────────┴─────────┴────────┴──────────┴──────┴──────────┘
+//!  at the offsets 0 and 4096 of the file, written in turn
+//! ```
+
+use std::io;
+use std::sync::Arc;
+
+use super::address::Address;
+use super::beginning::StoreId;
+use super::bytes::{Fields, checksum};
+use crate::position::Position;
+use crate::storage::StorageFile;
+
+const SLOT_BYTES: usize = 56;
+const SLOT_DISTANCE: u64 = 4096;
+
+/// Everything up to `end` is synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// The tag of the segment that `end` lies in.
+    pub(super) tag: u64,
+    pub(super) end: Address,
+    /// The last position before `end`.
+    pub(super) position: Position,
+    /// Whether the store was closed there.
+    pub(super) is_shut: bool,
+}
+
+/// The file with its two slots.
+#[derive(Debug)]
+pub(super) struct Watermark {
+    file: Arc<dyn StorageFile>,
+    store: StoreId,
+    /// The sequence of the newest slot.
+    sequence: u64,
+}
+
+impl Watermark {
+    /// The newest mark in the file, if one is whole.
+    pub(super) fn read(
+        file: Arc<dyn StorageFile>,
+        store: StoreId,
+    ) -> io::Result<(Self, Option<Mark>)> {
+        let mut newest = None;
+        for slot in 0..2 {
+            let mut bytes = [0; SLOT_BYTES];
+            file.read_up_to(slot * SLOT_DISTANCE, &mut bytes)?;
+            let found = decode(&bytes, store);
+            newest = newest.max_by_sequence(found);
+        }
+        let sequence = newest.map_or(0, |(sequence, _)| sequence);
+        Ok((Self { file, store, sequence }, newest.map(|(_, mark)| mark)))
+    }
+
+    /// Writes the next slot. It is not synced.
+    pub(super) fn write(&mut self, mark: Mark) -> io::Result<()> {
+        self.sequence += 1;
+        let bytes = encode(self.sequence, &mark, self.store);
+        self.file.write_all_at(self.sequence % 2 * SLOT_DISTANCE, &bytes)
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+}
+
+trait Newest {
+    fn max_by_sequence(self, other: Self) -> Self;
+}
+
+impl Newest for Option<(u64, Mark)> {
+    fn max_by_sequence(self, other: Self) -> Self {
+        [self, other].into_iter().flatten().max_by_key(|(sequence, _)| *sequence)
+    }
+}
+
+fn encode(sequence: u64, mark: &Mark, store: StoreId) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(SLOT_BYTES);
+    bytes.extend_from_slice(&store);
+    bytes.extend_from_slice(&mark.tag.to_le_bytes());
+    bytes.extend_from_slice(&sequence.to_le_bytes());
+    bytes.extend_from_slice(&mark.end.segment().to_le_bytes());
+    bytes.extend_from_slice(&mark.end.offset().to_le_bytes());
+    bytes.extend_from_slice(&mark.position.get().to_le_bytes());
+    bytes.extend_from_slice(&u32::from(mark.is_shut).to_le_bytes());
+    let sum = checksum(0, &bytes);
+    bytes.extend_from_slice(&sum.to_le_bytes());
+    bytes
+}
+
+fn decode(bytes: &[u8; SLOT_BYTES], store: StoreId) -> Option<(u64, Mark)> {
+    let (content, sum) = bytes.split_last_chunk()?;
+    let mut fields = Fields(content);
+    if checksum(0, content) != u32::from_le_bytes(*sum) || fields.array() != Some(store) {
+        return None;
+    }
+    let (tag, sequence) = (fields.u64()?, fields.u64()?);
+    let end = Address::new(fields.u32()?, fields.u32()?);
+    let position = Position::new(fields.u64()?);
+    Some((sequence, Mark { tag, end, position, is_shut: fields.u32()? != 0 }))
+}

@@ -1,0 +1,366 @@
+//! The end of the log: staging commits, writing them, making them durable, and beginning the next segment.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::address::Address;
+use super::beginning::StoreId;
+use super::fault::failed;
+use super::frame::FrameBuilder;
+use super::heads::Heads;
+use super::index::Recent;
+use super::log::{Log, Segment};
+use super::options::Durability;
+use super::record;
+use super::recovery::{name_segment, random_tag, write_header};
+use super::scan::Tip;
+use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, seed};
+use super::space::Space;
+use super::watermark::{Mark, Watermark};
+use crate::error::{Error, ErrorKind};
+use crate::event::{Placement, RecordedEvent};
+use crate::id::FreshEventIds;
+use crate::position::{Position, Version};
+use crate::storage::{FileName, Storage, StorageFile};
+use crate::store::commit::{Appended, Commit};
+use crate::store::event_store::Head;
+
+/// Where frames go. Only one thread has it at a time.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) store: StoreId,
+    pub(super) durability: Durability,
+    pub(super) segment_bytes: u32,
+    pub(super) segment: Segment,
+    pub(super) file: Arc<dyn StorageFile>,
+    pub(super) watermark: Watermark,
+    /// Where the written log ends.
+    pub(super) tip: Tip,
+    /// Up to where the segment is synced, and the last position there.
+    pub(super) synced: (u32, Position),
+    /// What is staged behind the tip.
+    pub(super) staged: Staged,
+}
+
+/// Frames that are built and not written.
+#[derive(Debug)]
+pub(super) struct Staged {
+    pub(super) builder: FrameBuilder,
+    /// Where the log will end with them.
+    pub(super) tip: Tip,
+}
+
+/// What a writer shares with those who read and those who prepare.
+#[derive(Clone, Copy)]
+pub(super) struct Shared<'s> {
+    pub(super) log: &'s Log,
+    pub(super) heads: &'s Heads,
+    pub(super) space: &'s Space,
+}
+
+/// Why a commit was not staged.
+pub(super) enum NotStaged {
+    /// It needs a new segment, and the frames before it are to be written first.
+    NoRoom,
+    /// It fits into no segment at all.
+    TooLarge(Error),
+}
+
+/// No record, apart from its payload, metadata, type and tags, takes more.
+const RECORD_EXTRA_BYTES: u64 = 2048;
+/// What is larger than this is not put into one frame.
+const FRAME_BYTES_MAX: u64 = 1 << 31;
+
+impl Writer {
+    /// The frames that are staged, and the address they will have.
+    pub(super) fn staged_bytes(&self) -> (Address, &[u8]) {
+        (self.tip.end, &self.staged.builder.bytes)
+    }
+
+    /// Builds the frame of a commit behind those that are staged, and indexes it. `versions` are those that its streams have
+    /// before it.
+    pub(super) fn stage(
+        &mut self,
+        commit: &Commit,
+        versions: &[Version],
+        now: DateTime<Utc>,
+        recent: &mut Recent,
+    ) -> Result<Appended, NotStaged> {
+        let recorded_at = match DateTime::from_timestamp_micros(self.staged.tip.time) {
+            Some(last) => now.max(last),
+            None => now,
+        };
+        let frame = self.staged.tip.end;
+        let (first, start) = (self.next_position(), self.staged.builder.bytes.len());
+        let mut appended = Appended {
+            first,
+            last: first,
+            versions: Vec::with_capacity(commit.writes().len()),
+            ids: Vec::with_capacity(commit.events().count()),
+            recorded_at,
+            already_there: false,
+        };
+        self.check_size(commit).map_err(NotStaged::TooLarge)?;
+        self.build(commit, versions, &mut appended, recent);
+        let length = self.staged.builder.bytes.len() - start;
+        let end = u64::from(frame.offset()) + length as u64;
+        let is_alone = frame.offset() == SEGMENT_HEADER_BYTES;
+        if end > self.segment_bytes.into() && !is_alone {
+            self.staged.builder.bytes.truncate(start);
+            recent.truncate(frame);
+            return Err(NotStaged::NoRoom);
+        }
+        let tag = self.segment.header.tag;
+        let chain = self.staged.builder.finish(tag, first, self.synced.0, self.staged.tip.chain);
+        let end = frame.plus(u32::try_from(length).expect("the size was checked"));
+        let time = recorded_at.timestamp_micros();
+        self.staged.tip =
+            Tip { end, head: appended.last, chain, time, last_frame: frame, last_end: end };
+        Ok(appended)
+    }
+
+    fn next_position(&self) -> Position {
+        Position::new(self.staged.tip.head.get() + 1)
+    }
+
+    /// Limits can be raised beyond what a frame can hold.
+    fn check_size(&self, commit: &Commit) -> Result<(), Error> {
+        let size =
+            |payload: usize, metadata: usize| (payload + metadata) as u64 + RECORD_EXTRA_BYTES;
+        let bytes: u64 = commit
+            .events()
+            .map(|(_, event)| {
+                let metadata = event.metadata();
+                let headers = metadata.headers().map(|(name, value)| name.len() + value.len() + 8);
+                let actor = metadata.actor().map_or(0, str::len);
+                let tags: usize = event.tags().iter().map(|tag| tag.len() + 1).sum();
+                size(event.payload().len(), headers.sum::<usize>() + actor + tags)
+            })
+            .sum();
+        if bytes + u64::from(SEGMENT_HEADER_BYTES) > FRAME_BYTES_MAX {
+            let number = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+            let (limit, actual) = (number(FRAME_BYTES_MAX), number(bytes));
+            return Err(
+                Error::new(ErrorKind::TooLarge { limit, actual }).detail("bytes of a frame")
+            );
+        }
+        Ok(())
+    }
+
+    fn build(
+        &mut self,
+        commit: &Commit,
+        versions: &[Version],
+        appended: &mut Appended,
+        recent: &mut Recent,
+    ) {
+        let seed = seed(self.segment.header.tag);
+        let count = u32::try_from(commit.events().count()).expect("the size was checked");
+        let (tip, builder) = (self.tip.end, &mut self.staged.builder);
+        let mut fresh = FreshEventIds::at(appended.recorded_at);
+        let mut position = appended.first.get();
+        let mut ordinal = 0;
+        builder.begin();
+        for (write, version) in commit.writes().iter().zip(versions) {
+            let mut version = version.get();
+            for event in &write.events {
+                version += 1;
+                let placement = Placement {
+                    stream: write.stream.clone(),
+                    version: Version::new(version),
+                    position: Position::new(position),
+                    recorded_at: appended.recorded_at,
+                    id: event.id().unwrap_or_else(|| fresh.take()),
+                };
+                let recorded = RecordedEvent::new(&placement, event);
+                let at = u32::try_from(builder.bytes.len()).expect("the size was checked");
+                let sum = record::encode(&mut builder.bytes, seed, &recorded, (ordinal, count));
+                builder.add(sum);
+                recent.add(&recorded, tip.plus(at), ordinal == 0);
+                appended.ids.push(placement.id);
+                appended.last = placement.position;
+                (position, ordinal) = (position + 1, ordinal + 1);
+            }
+            appended.versions.push((write.stream.clone(), Version::new(version)));
+        }
+    }
+
+    /// Writes what is staged, makes it as durable as was asked for, and shows it. On an error nothing is staged any more:
+    /// either nothing was written, or the store is poisoned.
+    pub(super) fn commit(
+        &mut self,
+        shared: Shared<'_>,
+        recent: &parking_lot::RwLock<Recent>,
+    ) -> Result<(), Error> {
+        if self.staged.builder.bytes.is_empty() {
+            return Ok(());
+        }
+        let done = self.write(shared).and_then(|()| match self.durability {
+            Durability::Synced => self.sync(shared, self.staged.tip),
+            Durability::Buffered => Ok(()),
+        });
+        self.staged.builder.bytes.clear();
+        match done {
+            Ok(()) => {
+                self.tip = self.staged.tip;
+                self.publish(shared.heads);
+                Ok(())
+            }
+            Err(error) => {
+                self.staged.tip = self.tip;
+                recent.write().truncate(self.tip.end);
+                Err(error)
+            }
+        }
+    }
+
+    fn name(&self) -> FileName {
+        FileName::Segment(self.segment.header.number)
+    }
+
+    fn write(&self, shared: Shared<'_>) -> Result<(), Error> {
+        shared.heads.check()?;
+        let (bytes, start) = (&self.staged.builder.bytes, u64::from(self.tip.end.offset()));
+        let end = start + bytes.len() as u64;
+        // Behind the prepared space the file grows; nobody else may make it grow meanwhile.
+        let claim = (end > shared.space.prepared()).then(|| shared.space.claim());
+        match self.file.write_all_at(start, bytes).map_err(failed("writing", self.name())) {
+            Ok(()) => {
+                // Crash here: a torn tail, or whole frames whose callers have no answer.
+                if let Some(claim) = claim {
+                    claim.set_prepared(end.max(claim.prepared()));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let claim = claim.unwrap_or_else(|| shared.space.claim());
+                match self.undo(start, end, claim.prepared()) {
+                    // Durable: that nothing was written.
+                    Ok(()) => Err(error),
+                    Err(undo) => Err(shared.heads.forbid(format!("{error}; and then: {undo}"))),
+                }
+            }
+        }
+    }
+
+    /// Overwrites what a failed write may have left with zeros, and gives back the space by which the file grew.
+    fn undo(&self, start: u64, end: u64, prepared: u64) -> std::io::Result<()> {
+        let length = self.file.len()?;
+        if length > prepared.max(start) {
+            self.file.set_len(prepared.max(start))?;
+        }
+        let zeros = vec![0; 64 << 10];
+        let (mut at, end) = (start, end.min(prepared));
+        while at < end {
+            let part = zeros.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+            self.file.write_all_at(at, &zeros[..part])?;
+            at += part as u64;
+        }
+        self.file.sync()
+    }
+
+    /// Syncs the segment, in which everything up to the given tip is written. A failure poisons the store: nobody knows then
+    /// what is on disk.
+    fn sync(&mut self, shared: Shared<'_>, tip: Tip) -> Result<(), Error> {
+        if let Err(source) = self.file.sync() {
+            return Err(shared.heads.forbid(format!("syncing {} failed: {source}", self.name())));
+        }
+        // Somebody else may have learnt that the disk fails, and have used up the one report of it.
+        if let Some(poison) = shared.heads.poison() {
+            return Err(poison);
+        }
+        // Durable: all frames up to the tip.
+        self.synced = (tip.end.offset(), tip.head);
+        // It is as well if this fails: the watermark is then a little behind.
+        let _ = self.watermark.write(self.mark(tip, false));
+        Ok(())
+    }
+
+    fn mark(&self, tip: Tip, is_shut: bool) -> Mark {
+        Mark { tag: self.segment.header.tag, end: tip.end, position: tip.head, is_shut }
+    }
+
+    fn publish(&self, heads: &Heads) {
+        let head = Head { acknowledged: self.tip.head, durable: self.synced.1 };
+        heads.publish(self.tip.end, head);
+    }
+
+    /// Makes durable what is acknowledged.
+    pub(super) fn sync_all(&mut self, shared: Shared<'_>) -> Result<Position, Error> {
+        if let Some(poison) = shared.heads.poison() {
+            return Err(poison);
+        }
+        if self.synced.1 < self.tip.head {
+            self.sync(shared, self.tip)?;
+            self.publish(shared.heads);
+        }
+        Ok(self.synced.1)
+    }
+
+    /// Seals the segment and begins the next one.
+    pub(super) fn roll(&mut self, shared: Shared<'_>) -> Result<(), Error> {
+        self.sync_all(shared)?;
+        let claim = shared.space.claim();
+        let end = self.tip.end.offset();
+        let sealed = self.file.set_len(end.into()).and_then(|()| self.file.sync());
+        if let Err(source) = sealed {
+            return Err(shared.heads.forbid(format!("sealing {} failed: {source}", self.name())));
+        }
+        claim.set_prepared(end.into());
+        // Crash here: the segment is the last one still.
+        let header = SegmentHeader {
+            number: self.segment.header.number + 1,
+            tag: random_tag(&*self.storage),
+            first: Position::new(self.tip.head.get() + 1),
+            predecessor_length: end,
+            predecessor_chain: self.tip.chain,
+            last_time: self.tip.time,
+        };
+        let spare = self.spare(shared.space)?;
+        let length = spare.len().map_err(failed("measuring", FileName::Spare))?;
+        write_header(&*spare, &header, self.store)?;
+        // Crash here: the spare file is thrown away.
+        if let Err(error) = name_segment(&self.storage, header.number) {
+            return Err(shared.heads.forbid(error.to_string()));
+        }
+        // Durable: an empty segment.
+        let (_, chain) = header.encode(self.store);
+        self.segment = Segment { header, chain, length: None };
+        self.file = spare;
+        self.tip.end = Address::new(header.number, SEGMENT_HEADER_BYTES);
+        self.tip.chain = chain;
+        self.staged.tip = self.tip;
+        self.synced = (SEGMENT_HEADER_BYTES, self.tip.head);
+        claim.set_prepared(length.max(SEGMENT_HEADER_BYTES.into()));
+        shared.log.add(self.segment);
+        let _ = self.watermark.write(self.mark(self.tip, false));
+        Ok(())
+    }
+
+    /// The file that was made ahead, or else one that is made now.
+    fn spare(&self, space: &Space) -> Result<Arc<dyn StorageFile>, Error> {
+        let name = FileName::Spare;
+        match space.take_spare().then(|| self.storage.open(name)) {
+            Some(Ok(file)) => Ok(file),
+            _ => self.storage.create(name).map_err(failed("making", name)),
+        }
+    }
+
+    /// Leaves the log as a closed store has it: synced, without prepared space, and with a mark that says so.
+    pub(super) fn shut(&mut self, shared: Shared<'_>) -> Result<(), Error> {
+        self.sync_all(shared)?;
+        let (name, claim) = (self.name(), shared.space.claim());
+        let end = self.tip.end.offset().into();
+        if claim.prepared() > end {
+            self.file.set_len(end).map_err(failed("cutting", name))?;
+            self.file.sync().map_err(failed("syncing", name))?;
+            claim.set_prepared(end);
+        }
+        let mark = self.mark(self.tip, true);
+        let watermark = FileName::Watermark;
+        self.watermark.write(mark).map_err(failed("writing", watermark))?;
+        self.watermark.sync().map_err(failed("syncing", watermark))
+    }
+}
