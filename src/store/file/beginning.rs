@@ -98,3 +98,38 @@ pub(super) fn decode_store(bytes: &[u8]) -> Result<StoreId, Fault> {
     }
     store
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The store file of a store with the id 01 02 … 10.
+    const GOLDEN: &str = "616e6e616c735354 0100 0000 00000000 00000000 00000000 \
+         0102030405060708090a0b0c0d0e0f10 00000000000000000000000000000000 0000000000000000";
+
+    fn id() -> StoreId {
+        std::array::from_fn(|at| u8::try_from(at + 1).unwrap())
+    }
+
+    #[test]
+    fn a_store_file_is_laid_out_as_documented() {
+        let bytes = encode_store(id());
+        assert_eq!(bytes.len(), STORE_BYTES);
+        assert_eq!(crate::store::file::bytes::hex(&bytes[..64]), GOLDEN.replace(' ', ""));
+        assert_eq!(bytes[64..124], [0; 60]);
+        assert_eq!(decode_store(&bytes), Ok(id()));
+    }
+
+    #[test]
+    fn what_a_newer_version_wrote_is_refused_by_name() {
+        for (at, what) in [(8, "format"), (16, "read-only features"), (20, "required features")] {
+            let mut bytes = encode(Kind::Store, id());
+            bytes[at] = 9;
+            assert_eq!(decode(Kind::Store, &bytes), Err(Fault::Unknown { what, number: 9 }));
+        }
+        let mut bytes = encode(Kind::Store, id());
+        bytes[12] = 9;
+        assert_eq!(decode(Kind::Store, &bytes), Ok(id()), "what may be ignored is");
+        assert!(decode(Kind::Run, &bytes).is_err());
+    }
+}

@@ -96,6 +96,12 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Bytes as text, for tests that show them.
+#[cfg(test)]
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -153,3 +153,31 @@ impl FrameBuilder {
         sum
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::file::bytes::hex;
+
+    #[test]
+    fn a_frame_header_is_laid_out_as_documented() {
+        let header = FrameHeader {
+            length: 0x0102,
+            count: 2,
+            first: Position::new(9),
+            synced: 96,
+            chain: 0xAABB_CCDD,
+            body: 0x0506_0708,
+        };
+        let (bytes, sum) = header.encode(0x1122_3344_5566_7788);
+        let golden = "8877665544332211 02010000 02000000 0900000000000000 60000000 ddccbbaa 08070605 \
+             346293b6";
+        assert_eq!(hex(&bytes), golden.replace(' ', ""));
+        assert_eq!(FrameHeader::decode(&bytes, 0x1122_3344_5566_7788), Ok((header, sum)));
+        for bit in 0..bytes.len() * 8 {
+            let mut bytes = bytes;
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(FrameHeader::decode(&bytes, 0x1122_3344_5566_7788).is_err(), "bit {bit}");
+        }
+    }
+}

@@ -146,3 +146,55 @@ impl<'a> Record<'a> {
         self.ordinal + 1 == self.count
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Metadata, NewEvent, Placement, Tags};
+    use crate::id::EventType;
+    use crate::store::file::bytes::hex;
+
+    const SEED: u32 = 0x5566_7788;
+
+    fn encoded() -> (Vec<u8>, RecordedEvent<'static>) {
+        let placement = Placement {
+            stream: "a/1".parse().unwrap(),
+            version: Version::new(3),
+            position: Position::new(300),
+            recorded_at: DateTime::from_timestamp_micros(1_000_000).unwrap(),
+            id: EventId::new(Uuid::from_u128(0x0102_0304_0506_0708_090A_0B0C_0D0E_0F10)),
+        };
+        let event = NewEvent::new(EventType::new("X").unwrap(), &7).unwrap();
+        let event = event.with_tags(Tags::of(["s", "t"]).unwrap());
+        let event = event.with_metadata(Metadata::new().with_actor("me"));
+        let event = RecordedEvent::new(&placement, &event).into_owned();
+        let mut bytes = Vec::new();
+        encode(&mut bytes, SEED, &event, (1, 2));
+        (bytes, event)
+    }
+
+    #[test]
+    fn a_record_is_laid_out_as_documented() {
+        let (bytes, event) = encoded();
+        let golden = "7bac74dc 3c000000 01 01 00 40420f0000000000 0102030405060708090a0b0c0d0e0f10 \
+             ac02 03 01 02 01 03 01 03 07 612f31 58 730a74 08020000006d65 37";
+        assert_eq!(hex(&bytes), golden.replace(' ', ""));
+        let record = Record::decode(&bytes, SEED).ok().unwrap();
+        assert!(record.event == event);
+        assert_eq!((record.ordinal, record.count, record.is_last()), (1, 2, true));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_missing_byte_is_noticed() {
+        let (bytes, _) = encoded();
+        for length in 0..bytes.len() {
+            assert!(Record::decode(&bytes[..length], SEED).is_err());
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut bytes = bytes.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(Record::decode(&bytes, SEED).is_err(), "bit {bit}");
+        }
+        assert!(Record::decode(&bytes, SEED + 1).is_err(), "it belongs to one segment");
+    }
+}

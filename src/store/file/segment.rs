@@ -81,3 +81,31 @@ impl SegmentHeader {
         Ok((header().ok_or(Fault::Short)?, chain(content)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::file::bytes::hex;
+
+    #[test]
+    fn a_segment_header_is_laid_out_as_documented() {
+        let header = SegmentHeader {
+            number: 2,
+            tag: 0x1122_3344_5566_7788,
+            first: Position::new(9),
+            predecessor_length: 0x1000,
+            predecessor_chain: 0xAABB_CCDD,
+            last_time: -2,
+        };
+        let (bytes, chain) = header.encode([7; 16]);
+        let golden = "02000000 8877665544332211 0900000000000000 00100000 ddccbbaa feffffffffffffff \
+             00000000000000000000000000000000";
+        assert_eq!(hex(&bytes[40..92]), golden.replace(' ', ""));
+        assert_eq!(hex(&bytes[92..]), "a6a1db2a");
+        assert_eq!(bytes.len(), SEGMENT_HEADER_BYTES as usize);
+        assert_eq!(SegmentHeader::decode(&bytes, [7; 16]), Ok((header, chain)));
+        let (_, elsewhere) = header.encode([8; 16]);
+        assert_eq!(chain, elsewhere, "the chain holds nothing of the store");
+        assert!(SegmentHeader::decode(&bytes, [8; 16]).is_err());
+    }
+}

@@ -106,3 +106,26 @@ fn decode(bytes: &[u8; SLOT_BYTES], store: StoreId) -> Option<(u64, Mark)> {
     let position = Position::new(fields.u64()?);
     Some((sequence, Mark { tag, end, position, is_shut: fields.u32()? != 0 }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::file::bytes::hex;
+
+    #[test]
+    fn a_slot_is_laid_out_as_documented() {
+        let mark = Mark {
+            tag: 0x1122_3344_5566_7788,
+            end: Address::new(2, 0x1000),
+            position: Position::new(9),
+            is_shut: true,
+        };
+        let bytes = encode(3, &mark, [7; 16]);
+        let golden = "07070707070707070707070707070707 8877665544332211 0300000000000000 02000000 \
+             00100000 0900000000000000 01000000 bf664ed2";
+        assert_eq!(hex(&bytes), golden.replace(' ', ""));
+        let bytes: [u8; SLOT_BYTES] = bytes.try_into().unwrap();
+        assert_eq!(decode(&bytes, [7; 16]), Some((3, mark)));
+        assert_eq!(decode(&bytes, [8; 16]), None, "of another store");
+    }
+}

@@ -96,3 +96,17 @@ impl Terms {
         self.hash(Kind::EventId, id.as_uuid().as_bytes())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_are_hashed_as_documented() {
+        // Worked out apart from this code, after the description in `docs::format`.
+        let terms = Terms::of_store(std::array::from_fn(|at| u8::try_from(at + 1).unwrap()));
+        assert_eq!(terms.hash(Kind::Stream, b"account/alice"), 0x621B_C079_D158);
+        assert_eq!(terms.hash(Kind::Tag, b"12345678"), 0xE1BE_DF0E_A58F);
+        assert_eq!(terms.hash(Kind::Category, b""), 0x6308_74BD_648E);
+    }
+}
