@@ -30,7 +30,7 @@ enum Damage {
 const SECTOR: usize = 512;
 
 impl Damage {
-    /// The damaged bytes, and where they begin to differ; nothing if they do not.
+    /// The damaged bytes, and the last place where they differ; nothing if they do not.
     fn of(self, bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
         let mut damaged = bytes.to_vec();
         match self {
@@ -42,9 +42,9 @@ impl Damage {
             Self::Truncated(length) => damaged.truncate(length),
             Self::Zeros(start) => damaged[start..].fill(0),
         }
-        let same =
-            damaged.iter().zip(bytes).take_while(|(damaged, whole)| damaged == whole).count();
-        (same < bytes.len()).then_some((damaged, same))
+        let differs = |at: &usize| damaged.get(*at) != Some(&bytes[*at]);
+        let last = (0..bytes.len()).rev().find(differs)?;
+        Some((damaged, last))
     }
 
     /// All that can be done to a file of this length.
@@ -92,27 +92,29 @@ impl fmt::Display for Counts {
     }
 }
 
-/// An error that names the damage: the file, and an offset at which it begins or before.
-pub(crate) fn names(error: &Error, damaged: FileName, first: usize) -> Result<(), Complaint> {
+/// An error that names the damage: the file, and an offset in it, or the beginning of what it is a part of.
+fn names(error: &Error, damaged: FileName, last: usize) -> Result<(), Complaint> {
     let right = match error.kind() {
         ErrorKind::Damaged { file, offset } => {
-            *file == damaged.to_string() && *offset <= first as u64
+            *file == damaged.to_string() && *offset <= last as u64
         }
         ErrorKind::Unsupported { file } => *file == damaged.to_string(),
         _ => false,
     };
     right
         .then_some(())
-        .ok_or_else(|| format!("damage at {damaged}:{first} is reported as {error:?}"))
+        .ok_or_else(|| format!("damage at {damaged}:{last} is reported as {error:?}"))
 }
 
 /// Whether the damage was reported. `None` if there was none.
 fn suffer(golden: &Golden, file: FileName, damage: Damage) -> Result<Option<bool>, Complaint> {
     let bytes = golden.state.bytes(file).expect("it is one of its files");
-    let Some((damaged, first)) = damage.of(bytes) else { return Ok(None) };
-    match golden.look_at(&golden.with(file, damaged)) {
+    let Some((damaged, last)) = damage.of(bytes) else { return Ok(None) };
+    let is_thorough = last % 256 == 0 || matches!(damage, Damage::Sector(_));
+    let ask = if is_thorough { Golden::ask } else { Golden::ask_briefly };
+    match golden.look(&golden.with(file, damaged), ask) {
         Ok(()) => Ok(Some(false)),
-        Err(Trouble::Error(error)) => names(&error, file, first).map(|()| Some(true)),
+        Err(Trouble::Error(error)) => names(&error, file, last).map(|()| Some(true)),
         Err(Trouble::Wrong(complaint)) => Err(format!("silently wrong: {complaint}")),
     }
 }

@@ -1,8 +1,8 @@
 //! A small store with several segments and index runs, made to be damaged.
 
-use annals::Error;
 use annals::storage::FileName;
-use annals::store::FileStore;
+use annals::store::{FileStore, Query};
+use annals::{Error, Position};
 
 use crate::author::Author;
 use crate::disk::{SimDisk, State};
@@ -21,19 +21,20 @@ pub(crate) struct Golden {
     pub(crate) terms: Terms,
 }
 
-const COMMITS: usize = 16;
+/// How many commits there are before the store is closed and opened once, which makes an index run, and after that.
+const COMMITS: [usize; 2] = [10, 6];
 
 impl Golden {
     /// A store that was closed.
     pub(crate) fn closed() -> Self {
-        let mut player = filled(COMMITS);
+        let mut player = reopened();
         assert!(player.close().is_none());
         Self::of("closed", player)
     }
 
     /// A store whose process was killed.
     pub(crate) fn killed() -> Self {
-        Self::of("killed", filled(COMMITS))
+        Self::of("killed", reopened())
     }
 
     /// What a player leaves.
@@ -89,10 +90,31 @@ impl Golden {
 
     /// Opens what has become of the store, and asks for all that is in it; what it answers has to be exact.
     pub(crate) fn look_at(&self, state: &State) -> Result<(), Trouble> {
+        self.look(state, Self::ask)
+    }
+
+    /// Opens what has become of the store, and asks; what it answers has to be exact.
+    pub(crate) fn look(
+        &self,
+        state: &State,
+        ask: impl FnOnce(&Self, &FileStore) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
         let disk = SimDisk::holding(state.clone(), 1);
-        let looked = open(&disk).map_err(Trouble::from).and_then(|store| self.ask(&store));
+        let looked = open(&disk).map_err(Trouble::from).and_then(|store| ask(self, &store));
         disk.freeze();
         looked
+    }
+
+    /// Reads the whole log, and asks for so much that every part of every index run is needed.
+    pub(crate) fn ask_briefly(&self, store: &FileStore) -> Result<(), Trouble> {
+        let all = self.log.commits().len();
+        oracle::recovered(store, &self.log, all..=all)?;
+        let events = self.log.events();
+        let middle = Position::new(events.len() as u64 / 2);
+        for filter in &self.terms.filters[..2] {
+            oracle::answers(store, events, &Query::new(filter.clone()).after(middle).backwards())?;
+        }
+        oracle::versions(store, events, &self.terms)
     }
 
     /// Asks for all that is in the store.
@@ -104,7 +126,17 @@ impl Golden {
 }
 
 pub(crate) fn settings() -> Settings {
-    Settings { segment_bytes: 1536, recent_bytes: 2048, ..Settings::default() }
+    Settings { segment_bytes: 1536, recent_bytes: 1 << 20, ..Settings::default() }
+}
+
+fn reopened() -> Player {
+    let mut player = filled(COMMITS[0]);
+    assert!(player.close().is_none());
+    assert!(player.open().unwrap().is_none());
+    for _ in 0..COMMITS[1] {
+        assert!(player.append().unwrap().is_none());
+    }
+    player
 }
 
 pub(crate) fn open(disk: &SimDisk) -> Result<FileStore, Error> {

@@ -13,7 +13,8 @@ use crate::repair::{relink, repair};
 use crate::report::{self, Watch, caught};
 use crate::terms;
 
-const CASES: u32 = 1500;
+/// How many changes are tried, unless `ANNALS_CRASH_CASES` says otherwise.
+const CASES: u32 = 5000;
 
 /// A change to the bytes of a file; places are taken as fractions of its length.
 #[derive(Debug, Clone)]
@@ -114,11 +115,15 @@ fn exercise(golden: &Golden, disk: &SimDisk) -> Result<(), Error> {
     first_error.map_or_else(|| store.close(), Err)
 }
 
+fn cases() -> u32 {
+    report::number("ANNALS_CRASH_CASES").map_or(CASES, |cases| u32::try_from(cases).unwrap())
+}
+
 fn runner() -> TestRunner {
     let mut seed = [0; 32];
     let number = report::number("ANNALS_CRASH_SEED").unwrap_or(1);
     seed[..8].copy_from_slice(&number.to_le_bytes());
-    let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: cases(), failure_persistence: None, ..Config::default() };
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed))
 }
 
@@ -160,7 +165,7 @@ fn attack_all(golden: &Golden) {
             Err(complaint) => Err(TestCaseError::fail(complaint)),
         }
     });
-    println!("{CASES} hostile changes to a {} store: {} refused", golden.name, refused.get());
+    println!("{} hostile changes to a {} store: {} refused", cases(), golden.name, refused.get());
     if let Err(TestError::Fail(reason, (changes, linked))) = outcome {
         panic!("{reason}\nafter {changes:?} (linked: {linked}) to {:?}", golden.state.files());
     }

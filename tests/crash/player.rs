@@ -8,7 +8,7 @@ use annals::{Clock, Error, ErrorKind};
 use crate::author::Author;
 use crate::disk::SimDisk;
 use crate::log::Log;
-use crate::oracle::{self, Complaint};
+use crate::oracle::{self, Complaint, Trouble};
 use crate::settings::{Settings, noon};
 
 /// One thread that uses one store.
@@ -83,27 +83,34 @@ impl Player {
             Ok(store) => store,
             Err(error) => return Ok(Some(error)),
         };
-        self.resolve(&store)?;
-        self.store = Some(store);
-        self.mark();
-        Ok(None)
+        match self.resolve(&store) {
+            Ok(()) => {
+                self.store = Some(store);
+                self.mark();
+                Ok(None)
+            }
+            Err(Trouble::Error(error)) => Ok(Some(error)),
+            Err(Trouble::Wrong(complaint)) => Err(complaint),
+        }
     }
 
     /// Takes what an opened store shows for the log from now on, if it may show that.
-    fn resolve(&mut self, store: &FileStore) -> Result<(), Complaint> {
+    fn resolve(&mut self, store: &FileStore) -> Result<(), Trouble> {
         let end = self.log.head().get();
-        let head = store.head().map_err(|error| format!("{error:?}"))?;
+        let head = store.head()?;
         if head.acknowledged.get() > end {
-            let fits = |(commit, now): &(Commit, DateTime<Utc>)| {
+            let mut found = Err(format!("{head:?}, and at most {end} were accepted"));
+            for (commit, now) in &self.unknown {
                 let mut longer = self.log.clone();
                 longer.add(commit, longer.next(commit, *now, &[]));
                 let commits = longer.commits().len();
-                oracle::opened(store, &longer, commits..=commits).map(|_| longer)
-            };
-            let mut found = self.unknown.iter().map(fits);
-            self.log = found
-                .find_map(Result::ok)
-                .ok_or_else(|| format!("{head:?}, and at most {end} were accepted"))?;
+                match oracle::opened(store, &longer, commits..=commits) {
+                    Ok(_) => found = Ok(longer),
+                    Err(Trouble::Error(error)) => return Err(error.into()),
+                    Err(Trouble::Wrong(_)) => {}
+                }
+            }
+            self.log = found?;
             self.began.push(self.disk.ops());
         } else {
             let all = self.log.commits().len();

@@ -47,8 +47,9 @@ pub(crate) fn repair(file: FileName, bytes: &mut [u8]) {
             }
         }
         FileName::Run(..) => {
-            for block in bytes.chunks_exact_mut(BLOCK) {
-                seal(0, block);
+            let tag = bytes.get(40..44).map_or(0, |_| u32_at(bytes, 40));
+            for (number, block) in (0..).zip(bytes.chunks_exact_mut(BLOCK)) {
+                seal(tag ^ number, block);
             }
         }
         FileName::Segment(_) if bytes.len() >= SEGMENT_HEADER => {
@@ -58,11 +59,13 @@ pub(crate) fn repair(file: FileName, bytes: &mut [u8]) {
     }
 }
 
-/// The chain of the last frame, or of the header where there is none.
+/// The chain of the last frame, or the segment's own where there is none.
 fn repair_segment(bytes: &mut [u8]) -> u32 {
     let tag: [u8; 8] = bytes[44..52].try_into().unwrap();
     let seed = u32::from_le_bytes(tag[..4].try_into().unwrap());
-    let mut chain = seal(0, &mut bytes[..SEGMENT_HEADER]);
+    seal(0, &mut bytes[..SEGMENT_HEADER]);
+    // What the header says of the segment and its predecessor, and nothing of the store.
+    let mut chain = checksum(0, &bytes[40..SEGMENT_HEADER - 4]);
     let mut start = SEGMENT_HEADER;
     while start + FRAME_HEADER <= bytes.len() && bytes[start..start + 8] == tag {
         let length = u32_at(bytes, start + 8) as usize;
