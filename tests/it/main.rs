@@ -11,6 +11,7 @@ mod contract;
 mod directory;
 mod events;
 mod executing;
+mod file_store;
 mod golden;
 mod schema;
 mod snapshots;
