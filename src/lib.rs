@@ -71,7 +71,7 @@
 //! | change an event type that has been stored | [`codec::Upcasters`], [`testing::SchemaLock`] |
 //! | test aggregates | [`testing::Scenario`] |
 //! | append and read without aggregates, write a store | [`store`], and its contract suite in [`testing`] |
-//! | keep snapshots elsewhere | [`snapshot`] |
+//! | keep snapshots on disk or elsewhere | [`snapshot`] |
 //! | know how it is built, and why | [`docs::architecture`] |
 //!
 //! # What you can rely on
