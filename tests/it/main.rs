@@ -15,6 +15,7 @@ mod file_store;
 mod golden;
 mod schema;
 mod snapshots;
+mod snapshots_on_disk;
 mod structure;
 mod time_travel;
 mod views;
