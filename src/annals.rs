@@ -25,7 +25,7 @@ pub struct Annals {
 
 impl Annals {
     /// The store in this directory, with its snapshots; both are made if they are not there. Every append is on disk when it is
-    /// answered. [`FileStore`] says more.
+    /// answered. [`FileStore`](crate::store::FileStore) says more.
     ///
     /// One process at a time has a store open; an error of the kind [`InUse`](crate::ErrorKind::InUse) tells who does.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, Error> {
