@@ -62,7 +62,10 @@ impl Aggregate for Account {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let annals = Annals::in_memory();
+    // A store is a directory. This one is begun anew each time; leave that line out, and the money stays.
+    let directory = std::env::temp_dir().join("annals-bank");
+    let _ = std::fs::remove_dir_all(&directory);
+    let annals = Annals::open(&directory)?;
     let accounts = annals.of::<Account>()?.snapshot_every(100);
 
     accounts.execute("bob", Command::Deposit(20))?;
@@ -90,7 +93,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Event::Closed => drop(view.remove(e.id())),
         })
         .run()?;
-    println!("{:?}", *balances);
     assert_eq!(balances["alice"], 70);
     Ok(())
 }

@@ -173,7 +173,10 @@ impl Aggregate for Group {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let clock = ManualClock::at("2024-01-08T09:30:00Z".parse()?);
-    let annals = Annals::builder().clock(clock.clone()).in_memory();
+    // A store is a directory; this one is begun anew each time.
+    let directory = std::env::temp_dir().join("annals-family");
+    let _ = std::fs::remove_dir_all(&directory);
+    let annals = Annals::builder().clock(clock.clone()).open(&directory)?;
     let (families, groups) = (annals.of::<Family>()?, annals.of::<Group>()?);
     let by = |actor: &str| Metadata::new().with_actor(actor);
 

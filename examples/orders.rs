@@ -201,7 +201,10 @@ impl Revenue {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let clock = ManualClock::at("2019-05-02T09:00:00Z".parse()?);
-    let annals = Annals::builder().clock(clock.clone()).in_memory();
+    // A store is a directory; this one is begun anew each time.
+    let directory = std::env::temp_dir().join("annals-orders");
+    let _ = std::fs::remove_dir_all(&directory);
+    let annals = Annals::builder().clock(clock.clone()).open(&directory)?;
     write_old_events(&annals)?;
 
     clock.set("2024-03-01T10:00:00Z".parse()?);

@@ -135,7 +135,10 @@ fn claim(
 
 fn main() -> Result<(), Box<dyn Error>> {
     let clock = ManualClock::at("2024-03-01T09:00:00Z".parse()?);
-    let annals = Annals::builder().clock(clock.clone()).in_memory();
+    // A store is a directory; this one is begun anew each time.
+    let directory = std::env::temp_dir().join("annals-signup");
+    let _ = std::fs::remove_dir_all(&directory);
+    let annals = Annals::builder().clock(clock.clone()).open(&directory)?;
     let users = annals.of::<User>()?;
 
     sign_up_twice(&users)?;

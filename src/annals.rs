@@ -1,5 +1,6 @@
 //! The handle that an application holds.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::aggregate::Aggregate;
@@ -7,8 +8,8 @@ use crate::backing::{Backing, Turns};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::repository::{ExecuteError, Refusal, Repository};
-use crate::snapshot::{MemorySnapshots, SnapshotStore};
-use crate::store::{EventStore, Events, Limits, MemoryStore, Query};
+use crate::snapshot::{FileSnapshots, MemorySnapshots, SnapshotStore};
+use crate::store::{EventStore, Events, FileOptions, Limits, MemoryStore, Query};
 use crate::unit::{Committed, Unit, atomically};
 use crate::view::ViewBuilder;
 
@@ -23,6 +24,14 @@ pub struct Annals {
 }
 
 impl Annals {
+    /// The store in this directory, with its snapshots; both are made if they are not there. Every append is on disk when it is
+    /// answered. [`FileStore`](crate::store::FileStore) says more.
+    ///
+    /// One process at a time has a store open; an error of the kind [`InUse`](crate::ErrorKind::InUse) tells who does.
+    pub fn open(directory: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::builder().open(directory)
+    }
+
     /// A store in memory, which is gone with its last handle.
     #[must_use]
     pub fn in_memory() -> Self {
@@ -114,17 +123,23 @@ impl Annals {
 
 /// What an [`Annals`] is to be made of.
 #[derive(Debug)]
-#[must_use = "nothing is opened before `in_memory` or `with_store`"]
+#[must_use = "nothing is opened before `open`, `in_memory` or `with_store`"]
 pub struct Builder {
     clock: Arc<dyn Clock>,
     limits: Limits,
-    snapshots: Arc<dyn SnapshotStore>,
+    files: FileOptions,
+    /// Where they are kept if that was said.
+    snapshots: Option<Arc<dyn SnapshotStore>>,
 }
 
 impl Default for Builder {
     fn default() -> Self {
-        let snapshots = Arc::new(MemorySnapshots::new());
-        Self { clock: Arc::new(SystemClock), limits: Limits::default(), snapshots }
+        Self {
+            clock: Arc::new(SystemClock),
+            limits: Limits::default(),
+            files: FileOptions::default(),
+            snapshots: None,
+        }
     }
 }
 
@@ -142,10 +157,26 @@ impl Builder {
         self
     }
 
-    /// Where snapshots are kept; in memory unless said otherwise.
+    /// Where snapshots are kept. Unless said otherwise, beside the events: in the directory, or in memory.
     pub fn snapshots(mut self, snapshots: impl SnapshotStore) -> Self {
-        self.snapshots = Arc::new(snapshots);
+        self.snapshots = Some(Arc::new(snapshots));
         self
+    }
+
+    /// How a store on disk is opened: its durability, its use of memory. Its clock and limits are those that are given here.
+    pub fn files(mut self, options: FileOptions) -> Self {
+        self.files = options;
+        self
+    }
+
+    /// The store in this directory, with its snapshots; both are made if they are not there.
+    pub fn open(mut self, directory: impl AsRef<Path>) -> Result<Annals, Error> {
+        let files = self.files.clone().clock(Arc::clone(&self.clock)).limits(self.limits.clone());
+        let store = files.open(&directory)?;
+        if self.snapshots.is_none() {
+            self.snapshots = Some(Arc::new(FileSnapshots::open(directory)?));
+        }
+        Ok(self.with_store(store))
     }
 
     /// A store in memory.
@@ -159,7 +190,8 @@ impl Builder {
     #[must_use]
     pub fn with_store(self, store: impl EventStore) -> Annals {
         let (store, turns) = (Arc::new(store), Turns::new());
-        let backing = Backing { store, clock: self.clock, snapshots: self.snapshots, turns };
+        let snapshots = self.snapshots.unwrap_or_else(|| Arc::new(MemorySnapshots::new()));
+        let backing = Backing { store, clock: self.clock, snapshots, turns };
         Annals { backing: Arc::new(backing) }
     }
 }

@@ -17,6 +17,22 @@ pub enum At {
     Time(DateTime<Utc>),
 }
 
+impl At {
+    /// Whether an event in this place had been recorded by then.
+    pub(crate) fn includes(
+        self,
+        version: Version,
+        position: Position,
+        recorded_at: DateTime<Utc>,
+    ) -> bool {
+        match self {
+            Self::Version(last) => version <= last,
+            Self::Position(last) => position <= last,
+            Self::Time(last) => recorded_at <= last,
+        }
+    }
+}
+
 impl From<Version> for At {
     fn from(version: Version) -> Self {
         Self::Version(version)

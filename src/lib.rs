@@ -5,8 +5,10 @@
 //! [`apply`](Aggregate::apply) folds an event into the state. Everything else comes with the crate: the log, optimistic
 //! concurrency, time travel, old event shapes, snapshots, views.
 //!
-//! It is *not* a server, not async, not a message broker, and in this version not durable: events are kept in memory,
-//! behind the port ([`store::EventStore`]) that the file-backed log will stand behind.
+//! [`Annals::open`] keeps the events in a directory: a durable log that names its damage ([`store::FileStore`]).
+//! [`Annals::in_memory`] keeps them for as long as the process lives. Both stand behind one port, [`store::EventStore`].
+//!
+//! It is *not* a server, not async, not a message broker.
 //!
 //! # An example
 //!
@@ -70,13 +72,20 @@
 //! | say who did it and what it belongs to | [`Metadata`] |
 //! | change an event type that has been stored | [`codec::Upcasters`], [`testing::SchemaLock`] |
 //! | test aggregates | [`testing::Scenario`] |
+//! | choose durability, sizes, use of memory | [`store::FileOptions`] |
 //! | append and read without aggregates, write a store | [`store`], and its contract suite in [`testing`] |
 //! | keep snapshots elsewhere | [`snapshot`] |
+//! | put a disk of your own under the store | [`storage`] |
+//! | know what is promised, and what that rests on | [`docs::guarantees`], [`docs::reliability`] |
+//! | know how a store lies on disk | [`docs::format`](mod@docs::format) |
 //! | know how it is built, and why | [`docs::architecture`] |
 //!
 //! # What you can rely on
 //!
-//! * A commit is written whole or not at all, also across streams. A refused one leaves no trace.
+//! * An append that was answered is on disk ([`Synced`](store::Durability::Synced), the default), and stays there through a
+//!   killed process and a power cut.
+//! * A commit is written whole or not at all, also across streams and crashes. A refused one leaves no trace.
+//! * Damage is named, never hidden: each event is verified each time it is read, and a damaged store says where it is damaged.
 //! * Positions are dense and in the order of commits; nobody sees an event before those that came before it.
 //! * A decision is written only against the state that it looked at. [`Outcome::state`](repository::Outcome::state) is
 //!   exactly what loading gives: each event is applied in the form in which it reads back, before it is written. What does
@@ -96,6 +105,8 @@
 //! | a category, an event type, an aggregate's id, a tag | 128, 256, 512, 512 bytes |
 //! | a payload, the metadata of an event, its tags | 1 MiB, 64 KiB, 64 ([`store::Limits`] can be changed) |
 //! | a commit | 65,536 events, 64 MiB (likewise) |
+//! | open files of a store, however large | 64 |
+//! | memory of a store | 16 MiB of cached files and an index of the last 2 MiB of log ([`store::FileOptions`] can be changed) |
 //! | the resolution of times | one microsecond |
 //! | tries of a decision | 1 and 100 more, unless [`retries`](repository::Execution::retries) says otherwise |
 //!
@@ -110,7 +121,7 @@
 //!
 //! # From async code
 //!
-//! Every call blocks for as long as the store and the fold take: in memory microseconds for a short history, and up to 100
+//! Every call blocks for as long as the store and the fold take: an append for one sync of the disk, and up to 100
 //! ms at a time while others race for the same aggregate. Call through `tokio::task::spawn_blocking` or its like; handles are cheap to clone, and
 //! commands, outcomes and errors may cross threads. The README has a function to copy.
 //!

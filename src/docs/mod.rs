@@ -4,5 +4,7 @@
 pub mod architecture {}
 #[doc = include_str!("guarantees.md")]
 pub mod guarantees {}
+#[doc = include_str!("reliability.md")]
+pub mod reliability {}
 #[doc = include_str!("format.md")]
 pub mod format {}

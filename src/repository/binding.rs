@@ -110,7 +110,10 @@ impl<A: Aggregate> Binding<A> {
         state: A,
         query: &Query,
     ) -> Result<Option<Loaded<A>>, Error> {
-        let before = Version::new(snapshot.version.get().saturating_sub(1));
+        // The event that the state ends with is read again, to see that it is still the same.
+        let version = Version::new(snapshot.version.get().saturating_sub(1));
+        let position = Position::new(snapshot.position.get().saturating_sub(1));
+        let query = query.clone().after(position).after_version(version);
         let tip = Tip {
             version: snapshot.version,
             position: snapshot.position,
@@ -119,13 +122,15 @@ impl<A: Aggregate> Binding<A> {
         };
         let mut loaded = Loaded { state, tip: Some(tip), snapshot: snapshot.version };
         let mut stands_on = Some(snapshot.event_id);
-        for batch in Batches::new(&self.backing.store, query.clone().after_version(before)) {
+        for batch in Batches::new(&self.backing.store, query) {
             let batch = batch?;
             let Some(first) = batch.get(0) else { continue };
+            let is_same = |id| {
+                (id, snapshot.version, snapshot.position)
+                    == (first.event_id(), first.version(), first.position())
+            };
             let skip = match stands_on.take() {
-                Some(id) if first.event_id() != id || first.version() != snapshot.version => {
-                    return Ok(None);
-                }
+                Some(id) if !is_same(id) => return Ok(None),
                 Some(_) => 1,
                 None => 0,
             };

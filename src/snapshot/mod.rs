@@ -7,7 +7,12 @@
 mod policy;
 mod snapshot_store;
 mod memory;
+mod record;
+mod table;
+mod contents;
+mod file;
 
+pub use file::FileSnapshots;
 pub use memory::MemorySnapshots;
 pub(crate) use policy::SnapshotPlan;
 pub use snapshot_store::{Snapshot, SnapshotStore, kept};

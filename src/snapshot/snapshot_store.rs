@@ -33,11 +33,7 @@ impl Snapshot {
     /// Whether everything that is folded in had happened at this point.
     #[must_use]
     pub fn is_within(&self, at: At) -> bool {
-        match at {
-            At::Version(version) => self.version <= version,
-            At::Position(position) => self.position <= position,
-            At::Time(time) => self.recorded_at <= time,
-        }
+        at.includes(self.version, self.position, self.recorded_at)
     }
 }
 

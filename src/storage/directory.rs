@@ -19,10 +19,11 @@ impl Directory {
     /// The directory at this path; it is made if there is none.
     pub fn new(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
-        if !path.is_dir() {
-            fs::create_dir_all(path)?;
-            let absolute = path.canonicalize()?;
-            absolute.parent().map_or(Ok(()), sync_names_of)?;
+        let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.is_dir();
+        let missing = path.ancestors().take_while(is_missing).count();
+        fs::create_dir_all(path)?;
+        for made in path.canonicalize()?.ancestors().take(missing) {
+            made.parent().map_or(Ok(()), sync_names_of)?;
         }
         Ok(Self { path: path.to_owned() })
     }

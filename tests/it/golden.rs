@@ -42,7 +42,7 @@ fn event(commit: u32, number: u32) -> NewEvent {
 fn commit(number: u32) -> Commit {
     let first = (0..=number % 3).map(|of| event(number, of));
     let commit = Commit::new().write(stream(number), Expected::Any, first);
-    if number % 5 != 0 {
+    if !number.is_multiple_of(5) {
         return commit;
     }
     commit.write(stream(number + 1), Expected::Any, [event(number, 9)])

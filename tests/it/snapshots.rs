@@ -125,12 +125,15 @@ fn a_snapshot_that_does_not_fit_is_passed_over() {
     for _ in 0..5 {
         accounts.execute("alice", Command::Deposit(1)).unwrap();
     }
-    let spoils: [Spoil; 6] = [
+    let spoils: [Spoil; 9] = [
         |s| s.fingerprint ^= 1,
         |s| s.event_id = annals::id::EventId::random(),
         |s| s.version = Version::new(3),
         |s| s.version = Version::new(7),
         |s| s.version = Version::ZERO,
+        |s| s.position = annals::Position::new(3),
+        |s| s.position = annals::Position::new(7),
+        |s| s.position = annals::Position::START,
         |s| s.state.truncate(3),
     ];
     for (index, spoil) in spoils.into_iter().enumerate() {

@@ -28,7 +28,7 @@ use crate::store::commit::{AppendError, Appended, Commit};
 
 /// A commit on its way.
 pub(super) struct Task {
-    pub(super) commit: Commit,
+    pub(super) commit: Arc<Commit>,
     /// What is known already, from before it queued.
     pub(super) judged: Judged,
     pub(super) now: DateTime<Utc>,
@@ -157,10 +157,23 @@ impl Engine {
     /// Judges, stages and writes a commit, together with those that queue at the same time.
     pub(super) fn append(&self, commit: Commit, now: DateTime<Utc>) -> Answer {
         self.check_process()?;
-        self.heads.check()?;
         self.relieve()?;
+        let commit = Arc::new(commit);
+        loop {
+            match self.try_to_append(&commit, now) {
+                // The leader comes upon damage, but leaves it to others: whoever mends may have to wait for the turn.
+                Err(AppendError::Store(error)) if damaged_run(&error).is_some() => {
+                    self.mend(&error)?
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn try_to_append(&self, commit: &Arc<Commit>, now: DateTime<Utc>) -> Answer {
+        self.heads.check()?;
         let mut verdict = None;
-        let judged = self.look(|view| match judge(view, &commit, None) {
+        let judged = self.look(|view| match judge(view, commit, None) {
             Err(AppendError::Store(error)) => Err(error),
             other => {
                 verdict = Some(other);
@@ -172,7 +185,7 @@ impl Engine {
             Verdict::AlreadyThere(earlier) => return self.made_durable(earlier),
             Verdict::Accept(judged) => judged,
         };
-        let task = Task { commit, judged, now };
+        let task = Task { commit: Arc::clone(commit), judged, now };
         let appended = self.groups.carry_out(task, |tasks| self.lead(&tasks), abandoned)?;
         self.made_durable(appended)
     }
@@ -229,20 +242,13 @@ impl Engine {
     }
 
     fn stage(&self, writer: &mut Writer, task: &Task) -> Staging {
-        let judged = loop {
-            let tip = writer.staged.tip;
-            let mut view = self.view_up_to(tip.end, tip.head);
-            view.staged = Some(writer.staged_bytes());
-            match judge(&view, &task.commit, Some(&task.judged)) {
-                Ok(Verdict::Accept(judged)) => break judged,
-                Ok(Verdict::AlreadyThere(earlier)) => return Staging::Answered(Ok(earlier)),
-                Err(AppendError::Store(error)) if damaged_run(&error).is_some() => {
-                    if let Err(error) = self.mend(&error) {
-                        return Staging::Answered(Err(error.into()));
-                    }
-                }
-                Err(error) => return Staging::Answered(Err(error)),
-            }
+        let tip = writer.staged.tip;
+        let mut view = self.view_up_to(tip.end, tip.head);
+        view.staged = Some(writer.staged_bytes());
+        let judged = match judge(&view, &task.commit, Some(&task.judged)) {
+            Ok(Verdict::Accept(judged)) => judged,
+            Ok(Verdict::AlreadyThere(earlier)) => return Staging::Answered(Ok(earlier)),
+            Err(error) => return Staging::Answered(Err(error)),
         };
         let sources = self.sources();
         let mut recent = sources.growing().recent.write();

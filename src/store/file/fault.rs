@@ -31,7 +31,7 @@ impl Fault {
 }
 
 /// The error that says what could not be done to which file.
-pub(super) fn failed(doing: &str, file: FileName) -> impl FnOnce(io::Error) -> Error {
+pub(crate) fn failed(doing: &str, file: FileName) -> impl FnOnce(io::Error) -> Error {
     let what = format!("{doing} {file}");
     move |source| {
         let kind = match source.kind() {

@@ -33,6 +33,7 @@ mod prepare;
 mod tend;
 mod file_store;
 
+pub(crate) use fault::failed;
 pub use file_store::FileStore;
 pub use options::{Durability, FileOptions, Upkeep};
 pub use report::{CutTail, RecoveryReport};

@@ -26,6 +26,9 @@ pub enum Upkeep {
     Inline,
 }
 
+/// Offsets in a segment have 32 bits, also those behind a large frame that begins just before the end.
+const SEGMENT_BYTES_MAX: u32 = 1 << 31;
+
 /// How a store on disk is opened. None of it decides how what is stored is read: a store can be opened each time in another way.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is opened before `open`"]
@@ -72,10 +75,10 @@ impl FileOptions {
         self
     }
 
-    /// At which size a new segment of the log is begun; 128 MiB unless said otherwise. A commit that is larger has a segment
-    /// of its own.
+    /// At which size a new segment of the log is begun; 128 MiB unless said otherwise, and 2 GiB at most. A commit that is
+    /// larger has a segment of its own.
     pub fn segment_bytes(mut self, bytes: u32) -> Self {
-        self.segment_bytes = bytes;
+        self.segment_bytes = bytes.min(SEGMENT_BYTES_MAX);
         self
     }
 

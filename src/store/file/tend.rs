@@ -16,8 +16,8 @@ use crate::storage::FileName;
 const MERGED_MIN: usize = 4;
 /// Runs smaller than this count as being of one size.
 const RUN_BYTES_MIN: u64 = 16 << 10;
-/// How many parts of recent events may wait to become runs before appends have to wait with them.
-const WAITING_MAX: usize = 8;
+/// How many times as much log as a run covers may wait to be covered before appends have to wait with it.
+const WAITING_MAX: u64 = 8;
 
 impl Engine {
     fn replace_sources(&self, change: impl FnOnce(&mut Sources)) {
@@ -29,9 +29,8 @@ impl Engine {
 
     /// Whether enough events are recent to make a run of them, or some are still to become one.
     pub(super) fn wants_run(&self) -> bool {
-        let Ok((end, _)) = self.heads.see() else { return false };
         let sources = self.sources();
-        let collected = end.number().saturating_sub(sources.growing().from.number());
+        let collected = sources.growing().recent.read().log_bytes();
         sources.recents.len() > 1 || collected >= self.options.recent_bytes.into()
     }
 
@@ -70,11 +69,12 @@ impl Engine {
         let mut writer = self.writer.lock();
         let sources = self.sources();
         let part = sources.growing();
-        let collected = writer.tip.last_end.number().saturating_sub(part.from.number());
-        let is_enough = all || collected >= self.options.recent_bytes.into();
-        if !is_enough || part.recent.read().is_empty() {
+        let recent = part.recent.read();
+        let is_enough = all || recent.log_bytes() >= self.options.recent_bytes.into();
+        if !is_enough || recent.is_empty() {
             return Ok(());
         }
+        drop(recent);
         // Runs are made of synced log only.
         writer.sync_all(self.shared())?;
         let coverage = writer.tip.coverage(part.from, part.first);
@@ -89,10 +89,12 @@ impl Engine {
     }
 
     fn merge(&self, runs: &[Arc<Run>]) -> Result<(), Error> {
-        // What is due for others goes on while a long merge is at work.
+        // What is due for others goes on while a long merge is at work; and closing does not wait for its end.
         let mut between = || {
+            self.heads.see()?;
             let _ = self.prepare();
             let _ = self.write_runs(false);
+            Ok(())
         };
         let merged = match self.workshop.merged(runs, &mut between) {
             Err(error) if damaged_run(&error).is_some() => return self.make_again(&error),
@@ -141,11 +143,11 @@ impl Engine {
         let mut walker = Walker::from_frame(&view, covered.from);
         let (mut runs, mut part) = (Vec::new(), Part::behind(covered.from, before, self.terms));
         while let Some((at, record)) = walker.next()? {
-            part.recent.write().add(&record.event, at, record.ordinal == 0);
+            part.recent.write().add(&record.event, (at, record.length), record.ordinal == 0);
             let (is_last, time) = (record.is_last(), record.event.recorded_at().timestamp_micros());
             let Some((start, header, sum)) = walker.frame.filter(|_| is_last) else { continue };
             let to = start.plus(header.length);
-            let collected = to.number() - part.from.number();
+            let collected = part.recent.read().log_bytes();
             if collected >= self.options.recent_bytes.into() || to == covered.to {
                 let coverage = Coverage {
                     from: part.from,
@@ -165,7 +167,9 @@ impl Engine {
 
     /// Bounds the memory of recent events: if too many wait to become runs, the caller helps, or waits for who is at it.
     pub(super) fn relieve(&self) -> Result<(), Error> {
-        while self.sources().recents.len() > WAITING_MAX {
+        let waiting_max = WAITING_MAX * u64::from(self.options.recent_bytes);
+        let waiting = |part: &Part| part.recent.read().log_bytes();
+        while self.sources().recents.iter().map(waiting).sum::<u64>() > waiting_max {
             if let Some(_work) = self.index_work.try_lock_for(Duration::from_millis(5)) {
                 self.write_runs(false)?;
             }

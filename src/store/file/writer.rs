@@ -178,7 +178,8 @@ impl Writer {
                 let at = u32::try_from(builder.bytes.len()).expect("the size was checked");
                 let sum = record::encode(&mut builder.bytes, seed, &recorded, (ordinal, count));
                 builder.add(sum);
-                recent.add(&recorded, tip.plus(at), ordinal == 0);
+                let length = u32::try_from(builder.bytes.len()).expect("the size was checked") - at;
+                recent.add(&recorded, (tip.plus(at), length), ordinal == 0);
                 appended.ids.push(placement.id);
                 appended.last = placement.position;
                 (position, ordinal) = (position + 1, ordinal + 1);

@@ -16,6 +16,8 @@ pub(in crate::store::file) struct Recent {
     postings: HashMap<Hash, Postings, BuildHasherDefault<AlreadyHashed>>,
     /// Ascending; one for each commit, and for records within long ones.
     places: Vec<Place>,
+    /// How much log was indexed.
+    log_bytes: u64,
 }
 
 /// Most terms are ids, which have one event.
@@ -46,16 +48,18 @@ impl Postings {
 
 impl Recent {
     pub(in crate::store::file) fn new(terms: Terms) -> Self {
-        Self { terms, postings: HashMap::default(), places: Vec::new() }
+        Self { terms, postings: HashMap::default(), places: Vec::new(), log_bytes: 0 }
     }
 
-    /// Adds the event whose record lies at this address, behind all others. The first of a commit is a place.
+    /// Adds the event whose record, of this length, lies at this address, behind all others. The first of a commit is a
+    /// place.
     pub(in crate::store::file) fn add(
         &mut self,
         event: &RecordedEvent<'_>,
-        address: Address,
+        (address, length): (Address, u32),
         is_first: bool,
     ) {
+        self.log_bytes += u64::from(length);
         if is_first || self.places.last().is_none_or(|last| last.is_far_from(address)) {
             let time = event.recorded_at().timestamp_micros();
             self.places.push(Place { position: event.position(), time, address });
@@ -78,6 +82,11 @@ impl Recent {
             }
             postings.all().first().is_some_and(|first| *first < from)
         });
+    }
+
+    /// About how much log is covered.
+    pub(in crate::store::file) fn log_bytes(&self) -> u64 {
+        self.log_bytes
     }
 
     pub(in crate::store::file) fn is_empty(&self) -> bool {

@@ -46,11 +46,11 @@ impl Workshop {
         self.make(FileName::RunDraft, coverage, terms, (&mut pairs, &mut places))
     }
 
-    /// Makes one run of several, which lie behind one another. `between` is called every now and then meanwhile.
+    /// Makes one run of several, which lie behind one another. `between` is called every now and then meanwhile; its error ends the merge.
     pub(in crate::store::file) fn merged(
         &self,
         runs: &[Arc<Run>],
-        between: &mut dyn FnMut(),
+        between: &mut dyn FnMut() -> Result<(), Error>,
     ) -> Result<Run, Error> {
         let (first, last) = (&runs[0].coverage, &runs[runs.len() - 1].coverage);
         let coverage = Coverage { from: first.from, first: first.first, ..*last };
@@ -193,7 +193,7 @@ impl<'w> FilterWriter<'w> {
 /// The pairs of several runs, in one order.
 struct Merge<'r> {
     inputs: Vec<Input<'r>>,
-    between: &'r mut dyn FnMut(),
+    between: &'r mut dyn FnMut() -> Result<(), Error>,
 }
 
 struct Input<'r> {
@@ -204,7 +204,7 @@ struct Input<'r> {
 }
 
 impl<'r> Merge<'r> {
-    fn new(runs: &'r [Arc<Run>], between: &'r mut dyn FnMut()) -> Self {
+    fn new(runs: &'r [Arc<Run>], between: &'r mut dyn FnMut() -> Result<(), Error>) -> Self {
         let input = |run: &'r Arc<Run>| Input { run, next_leaf: 0, pairs: Vec::new() };
         Self { inputs: runs.iter().map(input).collect(), between }
     }
@@ -215,7 +215,7 @@ impl<'r> Merge<'r> {
                 input.pairs = input.run.leaf(input.next_leaf)?;
                 input.pairs.reverse();
                 input.next_leaf += 1;
-                (self.between)();
+                (self.between)()?;
             }
         }
         Ok(())

@@ -100,7 +100,7 @@ pub(in crate::store::file) fn recover(
         replayed_events: replay.events,
         cut,
         rewritten_bytes: unproven.len() as u64,
-        removed_runs: remove_useless(&*workshop.storage, &names, chosen.useless),
+        removed_runs: remove_useless(&*workshop.storage, &names, chosen.useless, &replay.sources),
     };
     let sources = replay.sources;
     let terms = Terms::of_store(store);
@@ -161,18 +161,21 @@ fn read_watermark(
     Ok((watermark, mark))
 }
 
-/// Removes what is of no use, as far as that can be done, and says which runs were.
+/// Removes what is of no use, as far as that can be done, and says which runs were. A run that was made again in the meantime
+/// may have the name of one that was of no use, and stays.
 fn remove_useless(
     storage: &dyn Storage,
     names: &[FileName],
     runs: Vec<(FileName, String)>,
+    sources: &Sources,
 ) -> Vec<String> {
     for name in names.iter().filter(|name| name.is_unfinished()) {
         let _ = storage.remove(*name);
     }
     for (name, _) in &runs {
-        // A run that was made again in the meantime has the same name, and is whole.
-        let _ = storage.remove(*name);
+        if !sources.runs.iter().any(|run| run.name == *name) {
+            let _ = storage.remove(*name);
+        }
     }
     runs.into_iter().map(|(name, reason)| format!("{name}: {reason}")).collect()
 }
@@ -256,7 +259,7 @@ impl<'r> Replay<'r> {
             let mut recent = recent.write();
             let events = &mut self.events;
             let step = scan.next(|address, record| {
-                recent.add(&record.event, address, record.ordinal == 0);
+                recent.add(&record.event, (address, record.length), record.ordinal == 0);
                 *events += 1;
             })?;
             match step {
@@ -292,7 +295,7 @@ impl<'r> Replay<'r> {
     /// Makes a run of what was collected, once it is enough and known to be synced; if that fails it stays in memory.
     fn write_run_if_due(&mut self, proven: Address) {
         let part = self.sources.growing();
-        let collected = self.tip.last_end.number() - part.from.number();
+        let collected = part.recent.read().log_bytes();
         if collected < self.recent_bytes.into() || self.tip.last_end > proven {
             return;
         }
