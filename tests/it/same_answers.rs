@@ -82,7 +82,11 @@ fn clause(numbers: &mut Numbers) -> Clause {
         clause = clause.streams((0..=numbers.below(2)).map(|_| stream(numbers.below(400))));
     }
     if numbers.chance(20) {
-        let name = ["order", "user", "invoice", "nothing"][numbers.below(4) as usize];
+        let name = if numbers.chance(30) {
+            "nothing"
+        } else {
+            ["order", "user"][usize::from(numbers.chance(50))]
+        };
         clause = clause.category(Category::new(name).unwrap());
     }
     if numbers.chance(30) {
