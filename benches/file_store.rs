@@ -1,8 +1,8 @@
 //! What the store on disk costs, beside what the disk and the processor themselves take for the same bytes.
 //!
 //! `cargo bench --bench file_store` prints a table; then come a few of criterion's own measurements. Whatever is compared is
-//! measured in one run, in turns of many short rounds; *share* is the speed of annals as a part of the limit's, once of the
-//! medians and once of the best rounds. A name given as an argument picks a part: `append`, `batch`, `threads`, `bulk`,
+//! measured in one run, in turns of many short rounds; *share* is the speed of annals as a part of the limit's: the
+//! median of all rounds, and that of the best. A name given as an argument picks a part: `append`, `batch`, `threads`, `bulk`,
 //! `replay`, `stream`, `open`, `space`.
 //!
 //! With `ANNALS_BENCH_LARGE=1` in the environment, opening is measured with 5,000,000 events, too.
@@ -244,11 +244,29 @@ fn timed(work: impl FnOnce()) -> Duration {
     start.elapsed()
 }
 
-/// The seconds that one piece of work takes.
-#[derive(Debug, Clone, Copy)]
-struct Taken {
-    median: f64,
-    best: f64,
+/// The seconds that one piece of work takes, round by round.
+#[derive(Debug, Clone)]
+struct Taken(Vec<f64>);
+
+impl Taken {
+    fn median(&self) -> f64 {
+        median(self.0.clone())
+    }
+
+    fn best(&self) -> f64 {
+        self.0.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    /// How many times as long another takes: the median of the rounds, for a disk is now fast and now slow, and of the best.
+    fn times_in(&self, other: &Self) -> [f64; 2] {
+        let rounds = other.0.iter().zip(&self.0).map(|(other, own)| other / own);
+        [median(rounds.collect()), other.best() / self.best()]
+    }
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
 }
 
 /// Lets the contenders take turns. Each measures itself, and takes what it needs before and after out of account.
@@ -263,24 +281,21 @@ fn in_turns<const N: usize>(
             times.push(contender().as_secs_f64() / pieces);
         }
     }
-    times.map(|mut times| {
-        times.sort_by(f64::total_cmp);
-        Taken { median: times[times.len() / 2], best: times[0] }
-    })
+    times.map(Taken)
 }
 
 fn print_head() {
     println!("{:<44}{:>21}{:>23}{:>16}  goal", "time (median, best)", "annals", "limit", "share");
 }
 
-fn print_row(what: &str, annals: Taken, limit: Taken, goal: &str) {
-    let share = [limit.median / annals.median, limit.best / annals.best];
+fn print_row(what: &str, annals: &Taken, limit: &Taken, goal: &str) {
+    let share = annals.times_in(limit);
     println!(
         "{what:<44}{} {}  {} {}   {:5.2} {:5.2}  {goal}",
-        shown(annals.median),
-        shown(annals.best),
-        shown(limit.median),
-        shown(limit.best),
+        shown(annals.median()),
+        shown(annals.best()),
+        shown(limit.median()),
+        shown(limit.best()),
         share[0],
         share[1],
     );
@@ -373,7 +388,7 @@ fn appending(scratch: &Scratch, scale: &Scale, events: usize, goal: &str) {
     );
     account.check(&store);
     let what = format!("durable commit of {events} ({} B)", bytes.len());
-    print_row(&what, annals, limit, goal);
+    print_row(&what, &annals, &limit, goal);
 }
 
 /// Many threads, each with a stream of its own, one event a commit.
@@ -398,12 +413,10 @@ fn threads(scratch: &Scratch, scale: &Scale) {
         ],
     );
     accounts.iter().chain([&alone]).for_each(|account| account.check(&store));
-    print_row("16 threads, one durable commit each", many, limit, "");
-    let rate = |one: f64, many: f64| THREADS as f64 * one / many;
+    print_row("16 threads, one durable commit each", &many, &limit, "");
+    let [middle, best] = many.times_in(&one).map(|times| times * THREADS as f64);
     println!(
-        "  16 threads commit {:.2} (medians), {:.2} (best) times as often as one; goal 6",
-        rate(one.median, many.median),
-        rate(one.best, many.best)
+        "  16 threads commit {middle:.2} (median), {best:.2} (best) times as often as one; goal 6"
     );
 }
 
@@ -460,8 +473,8 @@ fn bulk(scratch: &Scratch, scale: &Scale) {
         ],
     );
     let what = format!("bulk load, an event of {} B", size / scale.bulk_events);
-    print_row(&what, annals, limit, "");
-    println!("  {:.0} thousand events a second at best", 1e-3 / annals.best);
+    print_row(&what, &annals, &limit, "");
+    println!("  {:.0} thousand events a second at best", 1e-3 / annals.best());
 }
 
 fn buffered(directory: &Path) -> FileStore {
@@ -616,8 +629,8 @@ fn replay(scale: &Scale, store: &FileStore, known: &Known) {
         ],
     );
     assert_eq!((bytes, weight), (bare_bytes, bare_weight));
-    print_row("replay, an event", annals, limit, "");
-    print_row("replay and decode, an event", annals_decoded, limit_decoded, "");
+    print_row("replay, an event", &annals, &limit, "");
+    print_row("replay and decode, an event", &annals_decoded, &limit_decoded, "");
 }
 
 fn streams(scale: &Scale, store: &FileStore, known: &Known) {
@@ -661,7 +674,7 @@ fn streams(scale: &Scale, store: &FileStore, known: &Known) {
             ],
         );
         assert_eq!(weight, bare_weight);
-        print_row(what, annals, limit, "");
+        print_row(what, &annals, &limit, "");
     }
 }
 
