@@ -13,6 +13,7 @@ mod events;
 mod executing;
 mod file_store;
 mod golden;
+mod same_answers;
 mod schema;
 mod snapshots;
 mod snapshots_on_disk;

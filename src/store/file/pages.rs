@@ -390,7 +390,7 @@ impl<'r> Reading<'r> {
                 let record = view.record(*at, together)?;
                 looked.push(self.look_at(&mut found, *at, &record.event));
             } else {
-                let alone = view.record_bytes(*at)?;
+                let alone = view.record_bytes_directly(*at)?;
                 let record = view.record(*at, &alone)?;
                 looked.push(self.look_at(&mut found, *at, &record.event));
             }

@@ -4,6 +4,8 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
+pub(super) use std::thread::yield_now;
+
 #[derive(Debug)]
 pub(super) struct Mutex<T>(parking_lot::Mutex<T>);
 

@@ -12,10 +12,8 @@ use crate::error::Error;
 use crate::position::Position;
 use crate::storage::FileName;
 
-/// How many runs of about one size are merged into one.
+/// How many runs are merged into one at least.
 const MERGED_MIN: usize = 4;
-/// Runs smaller than this count as being of one size.
-const RUN_BYTES_MIN: u64 = 16 << 10;
 /// How many times as much log as a run covers may wait to be covered before appends have to wait with it.
 const WAITING_MAX: u64 = 8;
 
@@ -205,13 +203,15 @@ impl Engine {
     }
 }
 
-/// The runs at the end that are to become one: at least four, none of them larger than the size that they share, so that
-/// sizes grow geometrically and runs stay few.
+/// The runs at the end that are to become one: at least four, of which none is much larger than all behind it together. So
+/// sizes grow geometrically, runs stay few, and each pair is written anew a logarithmic number of times.
 fn to_be_merged(runs: &[Arc<Run>]) -> Option<Vec<Arc<Run>>> {
-    let level = |run: &Arc<Run>| (run.bytes() / RUN_BYTES_MIN).max(1).ilog2() / 2;
-    let levels = runs.iter().map(level).max()?;
-    (0..=levels).find_map(|most| {
-        let small = runs.iter().rev().take_while(|run| level(run) <= most).count();
-        (small >= MERGED_MIN).then(|| runs[runs.len() - small..].to_vec())
-    })
+    let (mut count, mut bytes) = (0, 0);
+    for run in runs.iter().rev() {
+        if count > 0 && run.bytes() > 2 * bytes {
+            break;
+        }
+        (count, bytes) = (count + 1, bytes + run.bytes());
+    }
+    (count >= MERGED_MIN).then(|| runs[runs.len() - count..].to_vec())
 }

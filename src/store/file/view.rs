@@ -77,11 +77,24 @@ impl View<'_> {
         if staged.is_empty() { Ok(()) } else { self.read(start.max(at), staged) }
     }
 
-    /// The bytes of the record at an address, not verified yet.
+    /// The bytes of the record at an address, not verified yet; by way of the cache.
     pub(super) fn record_bytes(&self, at: Address) -> Result<Vec<u8>, Error> {
+        self.record_bytes_by(at, Self::read)
+    }
+
+    /// The same, past the cache: for those who come by once.
+    pub(super) fn record_bytes_directly(&self, at: Address) -> Result<Vec<u8>, Error> {
+        self.record_bytes_by(at, Self::read_directly)
+    }
+
+    fn record_bytes_by(
+        &self,
+        at: Address,
+        read: impl Fn(&Self, Address, &mut [u8]) -> Result<(), Error>,
+    ) -> Result<Vec<u8>, Error> {
         let left = self.limit(at).saturating_sub(at.offset());
         let mut bytes = vec![0; left.min(GUESS_BYTES) as usize];
-        self.read(at, &mut bytes)?;
+        read(self, at, &mut bytes)?;
         let length = record::claimed_length(&bytes).and_then(|length| {
             if length > left {
                 Err(Fault::Wrong("a record reaches beyond the log"))
@@ -91,10 +104,10 @@ impl View<'_> {
         });
         let length = length.map_err(|fault| self.damage(at, fault))?;
         if length as usize > bytes.len() {
-            let read = bytes.len();
+            let known = bytes.len();
             bytes.resize(length as usize, 0);
-            let rest = at.plus(u32::try_from(read).expect("at most the guess"));
-            self.read(rest, &mut bytes[read..])?;
+            let rest = at.plus(u32::try_from(known).expect("at most the guess"));
+            read(self, rest, &mut bytes[known..])?;
         }
         Ok(bytes)
     }
