@@ -53,18 +53,19 @@ pub(crate) struct Watch(Arc<Mutex<Watched>>);
 #[derive(Debug)]
 struct Watched {
     case: String,
-    since: Instant,
+    /// When it began; nothing before the first.
+    since: Option<Instant>,
 }
 
 impl Watch {
     pub(crate) fn begin() -> Self {
-        let watched = Arc::new(Mutex::new(Watched { case: String::new(), since: Instant::now() }));
+        let watched = Arc::new(Mutex::new(Watched { case: String::new(), since: None }));
         let weak = Arc::downgrade(&watched);
         thread::spawn(move || {
             while let Some(watched) = weak.upgrade() {
                 {
                     let watched = watched.lock();
-                    if watched.since.elapsed() > PATIENCE {
+                    if watched.since.is_some_and(|since| since.elapsed() > PATIENCE) {
                         eprintln!("hangs: {}", watched.case);
                         process::abort();
                     }
@@ -78,7 +79,7 @@ impl Watch {
 
     /// The next case begins; `text` is how it is repeated.
     pub(crate) fn next(&self, text: impl FnOnce() -> String) {
-        *self.0.lock() = Watched { case: text(), since: Instant::now() };
+        *self.0.lock() = Watched { case: text(), since: Some(Instant::now()) };
     }
 }
 
