@@ -99,7 +99,7 @@ fn outlive(lives: u64, seed: u64, tally: &Tally) {
         if !notes.iter().any(|line| line == "open") {
             count(&tally.before_open, 1);
         }
-        if life % 2 == 0 {
+        if life % 2 == 0 && place.store().is_dir() {
             // The original stays as it is, for the next process to open.
             look_into(&place.copy(), &notes, &task, tally);
             count(&tally.copies, 1);
