@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::sync::{Condvar, Mutex};
+use super::sync::{Condvar, Mutex, MutexGuard, yield_now};
 
 /// Tasks that callers hand in. While one caller, the leader, carries out all that was handed in before it began, others
 /// queue; then one of them leads. There is no thread and no timer, and nobody waits for a leader that is not there.
@@ -20,7 +20,12 @@ struct Queue<T, R> {
     next_ticket: u64,
     /// Whether somebody has the turn: leads, or excludes leaders.
     is_taken: bool,
+    /// How many tasks the last group had.
+    last_group: usize,
 }
+
+/// How often a leader gives way in vain to those whom it expects.
+const PATIENCE: u32 = 32;
 
 /// It is this caller's turn, until this is dropped.
 struct Turn<'g, T, R> {
@@ -32,8 +37,13 @@ struct Turn<'g, T, R> {
 
 impl<T, R> Groups<T, R> {
     pub(super) fn new() -> Self {
-        let queue =
-            Queue { waiting: Vec::new(), answers: Vec::new(), next_ticket: 0, is_taken: false };
+        let queue = Queue {
+            waiting: Vec::new(),
+            answers: Vec::new(),
+            next_ticket: 0,
+            is_taken: false,
+            last_group: 0,
+        };
         Self { queue: Mutex::new(queue), changed: Condvar::new() }
     }
 
@@ -62,13 +72,35 @@ impl<T, R> Groups<T, R> {
             queue = self.changed.wait(queue);
         }
         queue.is_taken = true;
+        let mut queue = self.assemble(queue);
         fault!(TurnsTheOrderAround, queue.waiting.reverse());
-        let (tickets, tasks) = std::mem::take(&mut queue.waiting).into_iter().unzip();
+        let (tickets, tasks): (Vec<u64>, _) =
+            std::mem::take(&mut queue.waiting).into_iter().unzip();
+        queue.last_group = tickets.len();
         drop(queue);
         fault!(FreesTheTurnTooEarly, self.queue.lock().is_taken = false);
         let mut turn = Turn { groups: self, unanswered: tickets, abandoned };
         let answers = lead(tasks);
         turn.answer(answers, ticket)
+    }
+
+    /// Gives way to those who were answered with the last group and are about to be back: without that, a leader would set out
+    /// almost alone, and the others wait for it. Who comes alone leads at once.
+    fn assemble<'g>(
+        &'g self,
+        mut queue: MutexGuard<'g, Queue<T, R>>,
+    ) -> MutexGuard<'g, Queue<T, R>> {
+        let mut patience = PATIENCE;
+        while queue.waiting.len() < queue.last_group && patience > 0 {
+            let before = queue.waiting.len();
+            drop(queue);
+            yield_now();
+            queue = self.queue.lock();
+            if queue.waiting.len() == before {
+                patience -= 1;
+            }
+        }
+        queue
     }
 
     /// Carries something out while nobody leads.

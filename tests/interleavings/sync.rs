@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync;
+pub(crate) use shuttle::thread::yield_now;
 use shuttle::thread::{self, ThreadId};
 
 pub(crate) struct Mutex<T>(sync::Mutex<T>);
@@ -81,7 +82,7 @@ impl<T> DerefMut for MutexGuard<'_, T> {
 pub(crate) fn reopened<T>(guard: MutexGuard<'_, T>) -> MutexGuard<'_, T> {
     let of = guard.of;
     drop(guard);
-    thread::yield_now();
+    yield_now();
     of.lock()
 }
 
