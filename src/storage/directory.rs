@@ -38,6 +38,15 @@ impl Directory {
         self.path.join(name.to_string())
     }
 
+    fn open_or_create(&self, name: FileName) -> io::Result<File> {
+        match self.check_plain(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).open(self.path_of(name))
+    }
+
     /// A pipe would block, a link would lead elsewhere: only plain files are opened.
     fn check_plain(&self, name: FileName) -> io::Result<()> {
         match fs::symlink_metadata(self.path_of(name)) {
@@ -59,13 +68,9 @@ impl Storage for Directory {
     }
 
     fn create(&self, name: FileName) -> io::Result<Arc<dyn StorageFile>> {
-        match self.check_plain(name) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(true);
-        Ok(Arc::new(PlainFile(options.open(self.path_of(name))?)))
+        let file = self.open_or_create(name)?;
+        file.set_len(0)?;
+        Ok(Arc::new(PlainFile(file)))
     }
 
     fn list(&self) -> io::Result<Vec<FileName>> {
@@ -89,14 +94,13 @@ impl Storage for Directory {
     }
 
     fn lock(&self) -> io::Result<Box<dyn StorageLock>> {
-        let path = self.path_of(FileName::Lock);
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(&path)?;
+        let file = self.open_or_create(FileName::Lock)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::Error(error)) => return Err(error),
             Err(TryLockError::WouldBlock) => {
-                let holder = fs::read_to_string(&path).unwrap_or_default();
+                let path = self.path_of(FileName::Lock);
+                let holder = fs::read_to_string(path).unwrap_or_default();
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, holder.trim().to_owned()));
             }
         }

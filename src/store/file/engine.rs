@@ -34,6 +34,9 @@ pub(super) struct Task {
     pub(super) now: DateTime<Utc>,
 }
 
+/// How often parts of the index are made again for one call: what is damaged each time it is read is not to be mended so.
+const MENDED_MAX: usize = 8;
+
 pub(super) type Answer = Result<Appended, AppendError>;
 
 /// An open store. Locks are taken in the order in which they stand here.
@@ -138,12 +141,13 @@ impl Engine {
         &self,
         mut look: impl FnMut(&View<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        loop {
+        for _ in 0..MENDED_MAX {
             match look(&self.view()?) {
                 Err(error) if damaged_run(&error).is_some() => self.mend(&error)?,
                 done => return done,
             }
         }
+        look(&self.view()?)
     }
 
     /// Refuses a process that did not open the store.
@@ -159,7 +163,7 @@ impl Engine {
         self.check_process()?;
         self.relieve()?;
         let commit = Arc::new(commit);
-        loop {
+        for _ in 0..MENDED_MAX {
             match self.try_to_append(&commit, now) {
                 // The leader comes upon damage, but leaves it to others: whoever mends may have to wait for the turn.
                 Err(AppendError::Store(error)) if damaged_run(&error).is_some() => {
@@ -168,6 +172,7 @@ impl Engine {
                 done => return done,
             }
         }
+        self.try_to_append(&commit, now)
     }
 
     fn try_to_append(&self, commit: &Arc<Commit>, now: DateTime<Utc>) -> Answer {
@@ -192,8 +197,7 @@ impl Engine {
 
     /// An answer that rests on an earlier commit is given when that is durable.
     fn made_durable(&self, appended: Appended) -> Answer {
-        let (_, head) = self.heads.see()?;
-        if appended.already_there && appended.last > head.durable {
+        if appended.already_there && appended.last > self.heads.see()?.1.durable {
             self.sync()?;
         }
         Ok(appended)

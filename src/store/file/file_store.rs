@@ -124,7 +124,8 @@ impl FileStore {
 
     /// Sees to it that what is due is done.
     fn look_after(&self) {
-        if !self.engine.is_due() {
+        // A forked child leaves everything to its parent.
+        if self.engine.check_process().is_err() || !self.engine.is_due() {
             return;
         }
         if self.engine.has_thread() {
@@ -219,12 +220,9 @@ impl EventStore for FileStore {
         }
         self.stop_worker();
         let shut = || engine.writer.lock().shut(engine.shared());
-        let closed = {
-            let _work = engine.index_work.lock();
-            // What the index lacks is made up for by the next opening.
-            let _ = engine.write_runs(true);
-            engine.groups.exclusively(shut, abandoned)
-        };
+        // What the index lacks is made up for by the next opening.
+        let _ = engine.complete_index();
+        let closed = engine.groups.exclusively(shut, abandoned);
         *engine.lock.lock() = None;
         closed
     }

@@ -1,7 +1,7 @@
 //! Whether a commit may be written.
 
 use super::address::Address;
-use super::index::{Cursor, TermCursor};
+use super::index::{Cursor, Search, Sought, TermCursor};
 use super::pages::{Hints, page};
 use super::view::View;
 use super::walker::Walker;
@@ -10,7 +10,7 @@ use crate::event::{NewEvent, RecordedEvent};
 use crate::id::EventId;
 use crate::position::{Position, Version};
 use crate::store::commit::{AppendError, Appended, Commit, Condition, Conflict, StreamWrite};
-use crate::store::query::Query;
+use crate::store::query::{Direction, Query};
 
 /// What was found out about a commit, for the log up to some address.
 #[derive(Debug, Clone)]
@@ -88,10 +88,9 @@ struct Standing {
 /// The event with this id, at this address or behind it.
 fn standing(view: &View<'_>, id: EventId, from: Address) -> Result<Option<Standing>, Error> {
     let mut cursor = Cursor::Term(TermCursor::new(view.terms.event_id(id)));
+    let search = Search::new(&view.sources, from, view.end);
     let mut at = from;
-    while let Some(address) = cursor.at_or_after(&view.sources, at)?
-        && address < view.end
-    {
+    while let Sought::At(address) = cursor.seek(&search, at, Direction::Forwards)? {
         let bytes = view.record_bytes(address)?;
         let record = view.record(address, &bytes)?;
         if record.event.event_id() == id {

@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use parking_lot::Mutex;
 
 use super::address::Address;
-use super::index::{Cursor, Place, TermCursor};
+use super::index::{Cursor, Place, Search, Sought, TermCursor};
 use super::view::View;
 use super::walker::Walker;
 use crate::error::Error;
@@ -162,6 +162,16 @@ enum End {
     Past,
 }
 
+/// How far a search has come.
+struct Reached {
+    /// Everything up to here, in the direction of the read, was looked at.
+    position: Position,
+    /// Where a read that goes on behind this position may begin.
+    hint: Address,
+    /// Where the search goes on.
+    next: Address,
+}
+
 /// An event that was looked at.
 #[derive(Clone, Copy)]
 struct Looked {
@@ -297,27 +307,28 @@ impl<'r> Reading<'r> {
     /// Looks at the candidates that the index names. Those outside the range of positions, which only an inexact window
     /// lets in, do not make a page.
     fn look_up(&mut self, mut cursor: Cursor) -> Result<(), Error> {
-        while let Some(last) = self.look_up_some(&mut cursor)? {
+        while let Some(reached) = self.look_up_some(&mut cursor)? {
             let (after, up_to) = self.query.positions();
-            if last.position > after && up_to.is_none_or(|up_to| last.position <= up_to) {
-                self.stop_at(Some(&last));
+            if reached.position > after && up_to.is_none_or(|up_to| reached.position <= up_to) {
+                self.end = End::Stopped(reached.position, reached.hint);
                 break;
             }
             match self.query.direction() {
-                Direction::Forwards => self.low = last.at.next(),
-                Direction::Backwards => self.high = last.at,
+                Direction::Forwards => self.low = reached.next,
+                Direction::Backwards => self.high = reached.next,
             }
         }
         Ok(())
     }
 
-    /// Looks at the next candidates; the last of them if there may be more.
-    fn look_up_some(&mut self, cursor: &mut Cursor) -> Result<Option<Looked>, Error> {
-        let candidates = self.candidates(cursor)?;
-        let is_all = candidates.len() < self.candidates_max();
+    /// Looks at the next candidates, and says how far they reach if there may be more.
+    fn look_up_some(&mut self, cursor: &mut Cursor) -> Result<Option<Reached>, Error> {
+        let direction = self.query.direction();
+        let (candidates, tired) = self.candidates(cursor)?;
+        let is_all = candidates.len() < self.candidates_max() && tired.is_none();
         let groups: Vec<&[Address]> = candidates.chunk_by(|a, b| near(*a, *b)).collect();
         let mut groups: Vec<&[Address]> = groups.into_iter().flat_map(split_large).collect();
-        if self.query.direction() == Direction::Backwards {
+        if direction == Direction::Backwards {
             groups.reverse();
         }
         let mut last = None;
@@ -327,12 +338,33 @@ impl<'r> Reading<'r> {
             if self.end != End::Reached {
                 return Ok(None);
             }
-            last = match self.query.direction() {
+            last = match direction {
                 Direction::Forwards => looked.last().copied(),
                 Direction::Backwards => looked.first().copied(),
             };
         }
-        Ok(last.filter(|_| !is_all))
+        if let Some(at) = tired {
+            return self.reached_before(at).map(Some);
+        }
+        Ok(last.filter(|_| !is_all).map(|last| {
+            let next = if direction == Direction::Forwards { last.at.next() } else { last.at };
+            Reached { position: last.position, hint: last.at, next }
+        }))
+    }
+
+    /// Everything before the record at this address was looked at, and that was not.
+    fn reached_before(&self, at: Address) -> Result<Reached, Error> {
+        let bytes = self.view.record_bytes_directly(at)?;
+        let position = self.view.record(at, &bytes)?.event.position().get();
+        Ok(match self.query.direction() {
+            Direction::Forwards => {
+                Reached { position: Position::new(position - 1), hint: at, next: at }
+            }
+            Direction::Backwards => {
+                let position = Position::new(position.saturating_add(1));
+                Reached { position, hint: at, next: at.next() }
+            }
+        })
     }
 
     fn candidates_max(&self) -> usize {
@@ -340,41 +372,41 @@ impl<'r> Reading<'r> {
         usize::try_from(limit).unwrap_or(usize::MAX).clamp(16, CANDIDATES_MAX)
     }
 
-    /// The first candidates in the order of the read, ascending.
-    fn candidates(&self, cursor: &mut Cursor) -> Result<Vec<Address>, Error> {
-        let (max, sources) = (self.candidates_max(), &self.view.sources);
-        let mut found = Vec::new();
-        match self.query.direction() {
-            Direction::Forwards => {
-                let mut at = self.low;
-                while found.len() < max
-                    && let Some(next) = cursor.at_or_after(sources, at)?
-                    && next < self.high
-                {
-                    found.push(next);
-                    at = next.next();
+    /// The first candidates in the order of the read, ascending; and where the search for more became too long.
+    fn candidates(&self, cursor: &mut Cursor) -> Result<(Vec<Address>, Option<Address>), Error> {
+        let (max, direction) = (self.candidates_max(), self.query.direction());
+        let search = Search::new(&self.view.sources, self.low, self.high);
+        let (mut found, mut tired) = (Vec::new(), None);
+        let mut at = match direction {
+            Direction::Forwards => self.low,
+            Direction::Backwards => self.high.before(),
+        };
+        while found.len() < max {
+            match cursor.seek(&search, at, direction)? {
+                Sought::At(next) => found.push(next),
+                Sought::Nothing => break,
+                Sought::Tired(next) => {
+                    tired = Some(next);
+                    break;
                 }
             }
-            Direction::Backwards => {
-                let mut at = self.high.before();
-                while found.len() < max
-                    && let Some(next) = cursor.at_or_before(sources, at)?
-                    && next >= self.low
-                {
-                    found.push(next);
-                    at = next.before();
-                }
-                found.reverse();
-            }
+            at = match (direction, found.last()) {
+                (Direction::Forwards, Some(last)) => last.next(),
+                (Direction::Backwards, Some(last)) => last.before(),
+                (_, None) => break,
+            };
         }
-        Ok(found)
+        if direction == Direction::Backwards {
+            found.reverse();
+        }
+        Ok((found, tired))
     }
 
     /// Reads candidates that lie near one another together.
     fn read_group(&self, group: &[Address]) -> Result<(Batch, Vec<Looked>), Error> {
         let (view, first, last) = (self.view, group[0], group[group.len() - 1]);
         let (mut found, mut looked) = (Batch::new(), Vec::with_capacity(group.len()));
-        let end = (last.offset().saturating_add(TAIL_BYTES)).min(view.limit(first));
+        let end = (last.offset().saturating_add(TAIL_BYTES)).min(view.record_limit(first));
         let mut bytes = vec![0; end.saturating_sub(first.offset()) as usize];
         let is_staged = view.staged.is_some_and(|(start, _)| last >= start);
         if group.len() == 1 || is_staged {

@@ -18,7 +18,7 @@ pub(super) struct Tip {
     pub(super) end: Address,
     /// The last position.
     pub(super) head: Position,
-    /// The checksum of the last header.
+    /// What the next frame names as the header before it.
     pub(super) chain: u32,
     /// The last time of recording.
     pub(super) time: i64,
@@ -26,6 +26,8 @@ pub(super) struct Tip {
     pub(super) last_frame: Address,
     /// Where it ends: before `end` only while a segment has no frame yet.
     pub(super) last_end: Address,
+    /// The checksum of its header: another than `chain` only then, too.
+    pub(super) last_chain: u32,
 }
 
 /// Goes through the frames of one segment.
@@ -97,8 +99,9 @@ impl Scan {
             return bad(offset + u64::from(within), fault);
         }
         let end = start.plus(header.length);
+        let (head, chain) = (header.last(), sum);
         self.tip =
-            Tip { end, head: header.last(), chain: sum, time, last_frame: start, last_end: end };
+            Tip { end, head, chain, time, last_frame: start, last_end: end, last_chain: sum };
         Ok(Step::Frame { header, bytes })
     }
 
@@ -132,7 +135,7 @@ impl Tip {
             last: self.head,
             last_frame: self.last_frame,
             last_time: self.time,
-            last_chain: self.chain,
+            last_chain: self.last_chain,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::{Engine, abandoned};
-use super::index::{Coverage, Part, Run, Sources};
+use super::index::{Coverage, Part, Run, Sources, to_be_merged};
 use super::options::Upkeep;
 use super::view::damaged_run;
 use super::walker::Walker;
@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::position::Position;
 use crate::storage::FileName;
 
-/// How many runs are merged into one at least.
-const MERGED_MIN: usize = 4;
+/// How many runs a closed store has at most, so that a store that is opened often and written to little does not collect them.
+const RUNS_MAX: usize = 24;
 /// How many times as much log as a run covers may wait to be covered before appends have to wait with it.
 const WAITING_MAX: u64 = 8;
 
@@ -32,14 +32,50 @@ impl Engine {
         sources.recents.len() > 1 || collected >= self.options.recent_bytes.into()
     }
 
+    /// Whether anything is to be done for the index.
+    fn wants_index(&self) -> bool {
+        self.wants_run() || to_be_merged(&self.sources().runs).is_some()
+    }
+
     /// Does everything for the index that is due.
     pub(super) fn tend_index(&self) -> Result<(), Error> {
         let _work = self.index_work.lock();
+        self.heads.see()?;
         self.write_runs(false)?;
-        while let Some(runs) = to_be_merged(&self.sources().runs) {
-            self.merge(&runs)?;
+        // What is due for others goes on while a long merge is at work; and closing does not wait for its end.
+        self.merge_runs(0, &mut || {
+            self.heads.see()?;
+            let _ = self.prepare();
+            let _ = self.write_runs(false);
+            Ok(())
+        })
+    }
+
+    /// Writes the whole index, for a store that is being closed. Merges only what would be too many files.
+    pub(super) fn complete_index(&self) -> Result<(), Error> {
+        let _work = self.index_work.lock();
+        self.write_runs(true)?;
+        self.merge_runs(RUNS_MAX, &mut || Ok(()))
+    }
+
+    /// Merges runs while some are due, and there are more than so many.
+    fn merge_runs(
+        &self,
+        enough: usize,
+        between: &mut dyn FnMut() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        loop {
+            let sources = self.sources();
+            let Some(runs) = to_be_merged(&sources.runs).filter(|_| sources.runs.len() > enough)
+            else {
+                return Ok(());
+            };
+            match self.workshop.merged(runs, between) {
+                Ok(merged) => self.put_in_place_of(runs, vec![Arc::new(merged)]),
+                Err(error) if damaged_run(&error).is_some() => self.make_again(&error)?,
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
     }
 
     /// Makes runs of all recent events, or if there are enough of them. Under `index_work`.
@@ -86,22 +122,6 @@ impl Engine {
         Ok(())
     }
 
-    fn merge(&self, runs: &[Arc<Run>]) -> Result<(), Error> {
-        // What is due for others goes on while a long merge is at work; and closing does not wait for its end.
-        let mut between = || {
-            self.heads.see()?;
-            let _ = self.prepare();
-            let _ = self.write_runs(false);
-            Ok(())
-        };
-        let merged = match self.workshop.merged(runs, &mut between) {
-            Err(error) if damaged_run(&error).is_some() => return self.make_again(&error),
-            merged => Arc::new(merged?),
-        };
-        self.put_in_place_of(runs, vec![merged]);
-        Ok(())
-    }
-
     /// Puts runs in the place of others that cover the same, and removes those.
     fn put_in_place_of(&self, old: &[Arc<Run>], new: Vec<Arc<Run>>) {
         let names: Vec<FileName> = new.iter().map(|run| run.name).collect();
@@ -118,7 +138,9 @@ impl Engine {
 
     /// Makes the damaged run again that an error tells of.
     pub(super) fn mend(&self, error: &Error) -> Result<(), Error> {
+        self.check_process()?;
         let _work = self.index_work.lock();
+        self.heads.see()?;
         self.make_again(error)
     }
 
@@ -157,6 +179,7 @@ impl Engine {
                     last_chain: sum,
                 };
                 runs.push(Arc::new(self.workshop.run_of(&part.recent.read(), coverage)?));
+                self.workshop.merge_all(&mut runs)?;
                 part = Part::behind(to, header.last(), self.terms);
             }
         }
@@ -169,7 +192,8 @@ impl Engine {
         let waiting = |part: &Part| part.recent.read().log_bytes();
         while self.sources().recents.iter().map(waiting).sum::<u64>() > waiting_max {
             if let Some(_work) = self.index_work.try_lock_for(Duration::from_millis(5)) {
-                self.write_runs(false)?;
+                self.heads.see()?;
+                return self.write_runs(false);
             }
         }
         Ok(())
@@ -177,7 +201,7 @@ impl Engine {
 
     /// Whether anything is due that is not a caller's own business.
     pub(super) fn is_due(&self) -> bool {
-        self.wants_space() || self.wants_spare() || self.wants_run()
+        self.wants_space() || self.wants_spare() || self.wants_index()
     }
 
     fn prepare(&self) -> Result<(), Error> {
@@ -193,7 +217,7 @@ impl Engine {
     /// Does everything that is due. What fails is tried again the next time.
     pub(super) fn keep_up(&self) {
         let _ = self.prepare();
-        if self.wants_run() {
+        if self.wants_index() {
             let _ = self.tend_index();
         }
     }
@@ -201,17 +225,4 @@ impl Engine {
     pub(super) fn has_thread(&self) -> bool {
         self.options.upkeep == Upkeep::Thread
     }
-}
-
-/// The runs at the end that are to become one: at least four, of which none is much larger than all behind it together. So
-/// sizes grow geometrically, runs stay few, and each pair is written anew a logarithmic number of times.
-fn to_be_merged(runs: &[Arc<Run>]) -> Option<Vec<Arc<Run>>> {
-    let (mut count, mut bytes) = (0, 0);
-    for run in runs.iter().rev() {
-        if count > 0 && run.bytes() > 2 * bytes {
-            break;
-        }
-        (count, bytes) = (count + 1, bytes + run.bytes());
-    }
-    (count >= MERGED_MIN).then(|| runs[runs.len() - count..].to_vec())
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::address::Address;
 use super::fault::Fault;
-use super::index::{Cursor, Sources, TermCursor, Terms};
+use super::index::{Cursor, Search, Sought, Sources, TermCursor, Terms};
 use super::log::Log;
 use super::record::{self, Record};
 use super::segment::seed;
@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::id::StreamId;
 use crate::position::{Position, Version};
 use crate::storage::FileName;
+use crate::store::query::Direction;
 
 /// Everything up to one place of the log. What lies behind it is not seen, even if it is there already.
 #[derive(Clone)]
@@ -34,10 +35,11 @@ impl View<'_> {
         self.log.limit(at.segment(), self.end)
     }
 
-    /// Where the segment of this address ends in its file: before what is staged.
-    fn written_limit(&self, at: Address) -> u32 {
+    /// Behind where no record goes on that begins at this address: a segment's end, and the border to what is staged, which
+    /// is also where the file may end.
+    pub(super) fn record_limit(&self, at: Address) -> u32 {
         match self.staged {
-            Some((start, _)) if start.segment() == at.segment() => start.offset(),
+            Some((start, _)) if start.segment() == at.segment() && at < start => start.offset(),
             _ => self.limit(at),
         }
     }
@@ -59,7 +61,7 @@ impl View<'_> {
                 into.copy_from_slice(&staged[offset..offset + into.len()]);
                 Ok(())
             }
-            _ => self.log.read_cached(at, self.written_limit(at), into),
+            _ => self.log.read_cached(at, self.record_limit(at), into),
         }
     }
 
@@ -92,7 +94,7 @@ impl View<'_> {
         at: Address,
         read: impl Fn(&Self, Address, &mut [u8]) -> Result<(), Error>,
     ) -> Result<Vec<u8>, Error> {
-        let left = self.limit(at).saturating_sub(at.offset());
+        let left = self.record_limit(at).saturating_sub(at.offset());
         let mut bytes = vec![0; left.min(GUESS_BYTES) as usize];
         read(self, at, &mut bytes)?;
         let length = record::claimed_length(&bytes).and_then(|length| {
@@ -133,10 +135,9 @@ impl View<'_> {
         from: Address,
     ) -> Result<Option<Version>, Error> {
         let mut cursor = Cursor::Term(TermCursor::new(self.terms.stream(stream)));
+        let search = Search::new(&self.sources, from, self.end);
         let mut at = self.end.before();
-        while let Some(found) = cursor.at_or_before(&self.sources, at)?
-            && found >= from
-        {
+        while let Sought::At(found) = cursor.seek(&search, at, Direction::Backwards)? {
             let bytes = self.record_bytes(found)?;
             let record = self.record(found, &bytes)?;
             if record.event.stream() == *stream {

@@ -116,8 +116,15 @@ impl Writer {
         let chain = self.staged.builder.finish(tag, first, self.synced.0, self.staged.tip.chain);
         let end = frame.plus(u32::try_from(length).expect("the size was checked"));
         let time = recorded_at.timestamp_micros();
-        self.staged.tip =
-            Tip { end, head: appended.last, chain, time, last_frame: frame, last_end: end };
+        self.staged.tip = Tip {
+            end,
+            head: appended.last,
+            chain,
+            time,
+            last_frame: frame,
+            last_end: end,
+            last_chain: chain,
+        };
         Ok(appended)
     }
 
@@ -302,6 +309,7 @@ impl Writer {
 
     /// Seals the segment and begins the next one.
     pub(super) fn roll(&mut self, shared: Shared<'_>) -> Result<(), Error> {
+        shared.heads.check()?;
         self.sync_all(shared)?;
         let claim = shared.space.claim();
         let end = self.tip.end.offset();

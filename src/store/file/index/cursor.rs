@@ -1,5 +1,6 @@
 //! Looking through the index: the addresses at which terms, and combinations of terms, are to be found.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -11,6 +12,7 @@ use super::terms::{Hash, Terms};
 use crate::error::Error;
 use crate::position::Position;
 use crate::store::file::address::Address;
+use crate::store::query::Direction;
 
 /// The whole index at one moment: runs, then recent events; each covers what lies behind the one before.
 #[derive(Debug, Clone, Default)]
@@ -76,6 +78,36 @@ impl Sources {
     }
 }
 
+/// A part of the log that is searched, and how long.
+pub(in crate::store::file) struct Search<'s> {
+    pub(in crate::store::file) sources: &'s Sources,
+    /// What lies before this address is not of interest.
+    pub(in crate::store::file) low: Address,
+    /// What lies at this address or behind it is not of interest.
+    pub(in crate::store::file) high: Address,
+    /// How many more times several cursors may look for a place where they meet.
+    patience: Cell<u32>,
+}
+
+/// Enough for about a page of work.
+const PATIENCE: u32 = 4096;
+
+impl<'s> Search<'s> {
+    pub(in crate::store::file) fn new(sources: &'s Sources, low: Address, high: Address) -> Self {
+        Self { sources, low, high, patience: Cell::new(PATIENCE) }
+    }
+}
+
+/// What a search comes upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store::file) enum Sought {
+    At(Address),
+    Nothing,
+    /// There is nothing before this record, in the direction of the search; whether there is anything from it on would have
+    /// taken too long to find out.
+    Tired(Address),
+}
+
 /// Which events are looked for.
 #[derive(Debug)]
 pub(in crate::store::file) enum Cursor {
@@ -88,55 +120,70 @@ pub(in crate::store::file) enum Cursor {
 }
 
 impl Cursor {
-    /// The first address from this one on.
-    pub(in crate::store::file) fn at_or_after(
+    /// The first address from this one on, in this direction.
+    pub(in crate::store::file) fn seek(
         &mut self,
-        sources: &Sources,
+        search: &Search<'_>,
         at: Address,
-    ) -> Result<Option<Address>, Error> {
+        direction: Direction,
+    ) -> Result<Sought, Error> {
         match self {
-            Self::Term(term) => term.at_or_after(sources, at),
-            Self::Any(any) => {
-                let found = any.iter_mut().map(|cursor| cursor.at_or_after(sources, at));
-                Ok(found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().min())
+            Self::Term(term) => {
+                let found = match direction {
+                    Direction::Forwards => term.at_or_after(search, at)?,
+                    Direction::Backwards => term.at_or_before(search, at)?,
+                };
+                let inside = |found: &Address| (search.low..search.high).contains(found);
+                Ok(found.filter(inside).map_or(Sought::Nothing, Sought::At))
             }
-            Self::All(all) => agree(all, at, |cursor, at| cursor.at_or_after(sources, at)),
+            Self::Any(any) => {
+                let mut nearest = Sought::Nothing;
+                for cursor in any {
+                    nearest = nearer(nearest, cursor.seek(search, at, direction)?, direction);
+                }
+                Ok(nearest)
+            }
+            Self::All(all) => agree(all, search, at, direction),
         }
     }
+}
 
-    /// The last address up to this one.
-    pub(in crate::store::file) fn at_or_before(
-        &mut self,
-        sources: &Sources,
-        at: Address,
-    ) -> Result<Option<Address>, Error> {
-        match self {
-            Self::Term(term) => term.at_or_before(sources, at),
-            Self::Any(any) => {
-                let found = any.iter_mut().map(|cursor| cursor.at_or_before(sources, at));
-                Ok(found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().max())
-            }
-            Self::All(all) => agree(all, at, |cursor, at| cursor.at_or_before(sources, at)),
-        }
-    }
+/// Which of two comes first in this direction. At one address, what was found counts before what was not looked at.
+fn nearer(a: Sought, b: Sought, direction: Direction) -> Sought {
+    let (Sought::At(at) | Sought::Tired(at)) = a else { return b };
+    let (Sought::At(other) | Sought::Tired(other)) = b else { return a };
+    let b_is_before = match direction {
+        Direction::Forwards => other < at,
+        Direction::Backwards => other > at,
+    };
+    if b_is_before || (at == other && b == Sought::At(other)) { b } else { a }
 }
 
 /// Moves all cursors on until they stand at one address. Each jumps to where the others are, so the rarest sets the pace.
 fn agree(
     all: &mut [Cursor],
+    search: &Search<'_>,
     mut at: Address,
-    mut seek: impl FnMut(&mut Cursor, Address) -> Result<Option<Address>, Error>,
-) -> Result<Option<Address>, Error> {
+    direction: Direction,
+) -> Result<Sought, Error> {
     let mut agreed = 0;
     for turn in (0..all.len()).cycle() {
-        let Some(found) = seek(&mut all[turn], at)? else { return Ok(None) };
-        agreed = if found == at { agreed + 1 } else { 1 };
-        at = found;
+        match all[turn].seek(search, at, direction)? {
+            Sought::At(found) => {
+                agreed = if found == at { agreed + 1 } else { 1 };
+                at = found;
+            }
+            other => return Ok(other),
+        }
         if agreed == all.len() {
             break;
         }
+        match search.patience.get().checked_sub(1) {
+            Some(left) => search.patience.set(left),
+            None => return Ok(Sought::Tired(at)),
+        }
     }
-    Ok(Some(at))
+    Ok(Sought::At(at))
 }
 
 /// Looks for one term, and remembers the leaf where it was.
@@ -161,19 +208,27 @@ impl TermCursor {
         Self { hash, leaf: None }
     }
 
-    fn at_or_after(&mut self, sources: &Sources, at: Address) -> Result<Option<Address>, Error> {
+    /// The first address from this one on. What lies behind the part that is searched may be passed over.
+    fn at_or_after(&mut self, search: &Search<'_>, at: Address) -> Result<Option<Address>, Error> {
+        let sources = search.sources;
         let first = sources.runs.partition_point(|run| run.coverage.to <= at);
-        for run in &sources.runs[first..] {
+        let runs = sources.runs[first..].iter();
+        for run in runs.take_while(|run| run.coverage.from < search.high) {
             if let Some(found) = self.in_run_after(run, at)? {
                 return Ok(Some(found));
             }
         }
-        let recents = sources.recents.iter();
-        Ok(recents.filter_map(|part| part.recent.read().at_or_after(self.hash, at)).next())
+        let parts = sources.recents.iter().take_while(|part| part.from < search.high);
+        Ok(parts.filter_map(|part| part.recent.read().at_or_after(self.hash, at)).next())
     }
 
-    fn at_or_before(&mut self, sources: &Sources, at: Address) -> Result<Option<Address>, Error> {
+    /// The last address up to this one. What lies before the part that is searched may be passed over.
+    fn at_or_before(&mut self, search: &Search<'_>, at: Address) -> Result<Option<Address>, Error> {
+        let sources = search.sources;
         for part in sources.recents.iter().rev() {
+            if part.settled.is_some_and(|covered| covered.to <= search.low) {
+                return Ok(None);
+            }
             if part.from <= at
                 && let Some(found) = part.recent.read().at_or_before(self.hash, at)
             {
@@ -181,7 +236,8 @@ impl TermCursor {
             }
         }
         let end = sources.runs.partition_point(|run| run.coverage.from <= at);
-        for run in sources.runs[..end].iter().rev() {
+        let runs = sources.runs[..end].iter().rev();
+        for run in runs.take_while(|run| run.coverage.to > search.low) {
             if let Some(found) = self.in_run_before(run, at)? {
                 return Ok(Some(found));
             }

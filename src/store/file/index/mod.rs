@@ -13,9 +13,9 @@ mod run;
 mod run_writer;
 mod cursor;
 
-pub(super) use cursor::{Cursor, Part, Sources, TermCursor};
+pub(super) use cursor::{Cursor, Part, Search, Sought, Sources, TermCursor};
 pub(super) use place::Place;
 pub(super) use recent::Recent;
 pub(super) use run::{Coverage, Run};
-pub(super) use run_writer::Workshop;
+pub(super) use run_writer::{Workshop, to_be_merged};
 pub(super) use terms::Terms;

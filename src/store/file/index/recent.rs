@@ -18,6 +18,8 @@ pub(in crate::store::file) struct Recent {
     places: Vec<Place>,
     /// How much log was indexed.
     log_bytes: u64,
+    /// Where the last record ends.
+    end: Address,
 }
 
 /// Most terms are ids, which have one event.
@@ -48,7 +50,13 @@ impl Postings {
 
 impl Recent {
     pub(in crate::store::file) fn new(terms: Terms) -> Self {
-        Self { terms, postings: HashMap::default(), places: Vec::new(), log_bytes: 0 }
+        Self {
+            terms,
+            postings: HashMap::default(),
+            places: Vec::new(),
+            log_bytes: 0,
+            end: Address::MIN,
+        }
     }
 
     /// Adds the event whose record, of this length, lies at this address, behind all others. The first of a commit is a
@@ -60,6 +68,7 @@ impl Recent {
         is_first: bool,
     ) {
         self.log_bytes += u64::from(length);
+        self.end = address.plus(length);
         if is_first || self.places.last().is_none_or(|last| last.is_far_from(address)) {
             let time = event.recorded_at().timestamp_micros();
             self.places.push(Place { position: event.position(), time, address });
@@ -73,8 +82,11 @@ impl Recent {
         });
     }
 
-    /// Removes everything from this address on.
+    /// Removes everything from this address on, which lies in the last segment.
     pub(in crate::store::file) fn truncate(&mut self, from: Address) {
+        let removed = self.end.number().saturating_sub(from.number());
+        self.log_bytes = self.log_bytes.saturating_sub(removed);
+        self.end = self.end.min(from);
         self.places.retain(|place| place.address < from);
         self.postings.retain(|_, postings| {
             if let Postings::Many(addresses) = postings {

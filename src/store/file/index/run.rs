@@ -185,14 +185,21 @@ impl Run {
             return Ok(bytes);
         }
         let mut bytes = vec![0; BLOCK_BYTES];
-        let offset = u64::from(block) * BLOCK_BYTES as u64;
-        self.file.file.read_exact_at(offset, &mut bytes).map_err(failed("reading", self.name))?;
-        if verified(&bytes, self.tag, block).is_none() {
-            return Err(Fault::Checksum.at(self.name, offset));
-        }
+        self.read_block(block, &mut bytes)?;
         let bytes: Arc<[u8]> = bytes.into();
         self.cache.put(&self.file, block, Arc::clone(&bytes));
         Ok(bytes)
+    }
+
+    /// Reads a block and verifies it. A file that ends too early is damaged, too.
+    fn read_block(&self, block: u32, into: &mut [u8]) -> Result<(), Error> {
+        let offset = u64::from(block) * BLOCK_BYTES as u64;
+        let read = self.file.file.read_up_to(offset, into).map_err(failed("reading", self.name))?;
+        if read < into.len() {
+            return Err(Fault::Short.at(self.name, offset));
+        }
+        let content = verified(into, self.tag, block);
+        content.map(|_| ()).ok_or_else(|| Fault::Checksum.at(self.name, offset))
     }
 
     /// Whether the run may have events of this term.
@@ -257,11 +264,8 @@ impl Run {
     pub(super) fn leaf(&self, leaf: u32) -> Result<Vec<Pair>, Error> {
         let block = self.extent.leaf(leaf);
         let mut bytes = vec![0; BLOCK_BYTES];
-        let offset = u64::from(block) * BLOCK_BYTES as u64;
-        self.file.file.read_exact_at(offset, &mut bytes).map_err(failed("reading", self.name))?;
-        let content = verified(&bytes, self.tag, block)
-            .ok_or_else(|| Fault::Checksum.at(self.name, offset))?;
-        Ok(leaf::pairs(content, self.coverage.from).collect())
+        self.read_block(block, &mut bytes)?;
+        Ok(leaf::pairs(&bytes[..CONTENT_BYTES], self.coverage.from).collect())
     }
 
     /// How large the file is.

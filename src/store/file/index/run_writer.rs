@@ -61,6 +61,19 @@ impl Workshop {
         self.make(FileName::MergeDraft, coverage, terms, (&mut pairs, &mut places))
     }
 
+    /// Merges runs for as long as some are due. Files that are of no use any more are removed.
+    pub(in crate::store::file) fn merge_all(&self, runs: &mut Vec<Arc<Run>>) -> Result<(), Error> {
+        while let Some(due) = to_be_merged(runs) {
+            let merged = self.merged(due, &mut || Ok(()))?;
+            let rest = runs.len() - due.len();
+            for old in runs.drain(rest..) {
+                let _ = self.storage.remove(old.name);
+            }
+            runs.push(Arc::new(merged));
+        }
+        Ok(())
+    }
+
     fn make(
         &self,
         draft: FileName,
@@ -82,6 +95,22 @@ impl Workshop {
         let run = Run::open(name, CachedFile::new(file), self.store, Arc::clone(&self.cache))?;
         run.map_err(|fault| fault.at(name, 0))
     }
+}
+
+/// How many runs are merged into one at least.
+const MERGED_MIN: usize = 4;
+
+/// The runs at the end that are to become one: at least four, of which none is much larger than all behind it together. So
+/// sizes grow geometrically, runs stay few, and each pair is written anew a logarithmic number of times.
+pub(in crate::store::file) fn to_be_merged(runs: &[Arc<Run>]) -> Option<&[Arc<Run>]> {
+    let (mut count, mut bytes) = (0, 0);
+    for run in runs.iter().rev() {
+        if count > 0 && run.bytes() > 2 * bytes {
+            break;
+        }
+        (count, bytes) = (count + 1, bytes + run.bytes());
+    }
+    (count >= MERGED_MIN).then(|| &runs[runs.len() - count..])
 }
 
 struct RunWriter<'f> {

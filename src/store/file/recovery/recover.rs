@@ -198,13 +198,20 @@ impl<'r> Replay<'r> {
         let first = log.first().expect("a store has a segment");
         let before = Position::new(first.header.first.get().saturating_sub(1));
         let (time, chain) = (first.header.last_time, first.chain);
-        let mut tip =
-            Tip { end: start, head: before, chain, time, last_frame: start, last_end: start };
+        let mut tip = Tip {
+            end: start,
+            head: before,
+            chain,
+            time,
+            last_frame: start,
+            last_end: start,
+            last_chain: chain,
+        };
         if let Some(Coverage { to, last, last_chain, last_time, last_frame, .. }) =
             runs.last().map(|run| run.coverage)
         {
             let (end, head, chain, time) = (to, last, last_chain, last_time);
-            tip = Tip { end, head, chain, time, last_frame, last_end: end };
+            tip = Tip { end, head, chain, time, last_frame, last_end: end, last_chain: chain };
         }
         let terms = Terms::of_store(workshop.store);
         let recents = vec![Part::behind(tip.end, tip.head, terms)];
@@ -305,6 +312,8 @@ impl<'r> Replay<'r> {
             Ok(run) if self.sources.recents.len() == 1 => {
                 self.sources.runs.push(Arc::new(run));
                 self.sources.recents.clear();
+                // What cannot be merged now is merged later.
+                let _ = self.workshop.merge_all(&mut self.sources.runs);
             }
             _ => {
                 self.sources.recents.last_mut().expect("there is always one").settled =
