@@ -40,6 +40,19 @@ pub(crate) fn is_poisoned(player: &mut Player, reads_may_fail: bool) -> Result<(
     }
 }
 
+/// Cuts the power right after an error, so many times: what was refused is not there, and what was acknowledged is.
+pub(crate) fn crash_now(player: &Player, times: usize) -> Result<(), Complaint> {
+    let mut random = Random::of(&[player.disk.ops()]);
+    let state = player.disk.state();
+    for _ in 0..times {
+        let cut = state.after(Crash::Cut, &mut random);
+        let mut heir = player.heir(SimDisk::holding(cut, random.next()));
+        let opened = must(heir.open()?);
+        opened.map_err(|complaint| format!("a power cut after an error: {complaint}"))?;
+    }
+    Ok(())
+}
+
 /// Ends the process in every way, heals the disk, and looks at what is left.
 pub(crate) fn judge(mut player: Player, seed: u64) -> Result<(), Complaint> {
     player.disk.set_fault(None);

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use annals::storage::FileName;
+use annals::store::FileStore;
 use annals::{Error, ErrorKind};
 use parking_lot::Mutex;
 
 use crate::golden::Golden;
-use crate::oracle::{Complaint, Trouble};
+use crate::oracle::{self, Complaint, Trouble};
 use crate::report::{self, Watch, caught};
 
 /// What is done to a file.
@@ -125,6 +126,12 @@ fn suffer(golden: &Golden, file: FileName, damage: Damage) -> Result<Option<bool
     }
 }
 
+/// All of a list in an order that is soon everywhere.
+fn nth_of<T>(all: &[T], n: usize) -> Option<&T> {
+    // A prime that divides no list's length.
+    (n < all.len()).then(|| &all[n * 1_000_003 % all.len()])
+}
+
 fn suffer_all(golden: &Golden, test: &str) {
     golden.look_at(&golden.state).unwrap_or_else(|trouble| panic!("undamaged: {trouble}"));
     let files = golden.state.files();
@@ -139,7 +146,8 @@ fn suffer_all(golden: &Golden, test: &str) {
         for _ in 0..report::threads() {
             scope.spawn(|| {
                 let watch = Watch::begin();
-                while let Some((file, damage)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(nth) = nth_of(&all, next.fetch_add(1, Ordering::Relaxed)) {
+                    let (file, damage) = nth;
                     let case = format!("{file}.{damage:?}");
                     if report::is_left_out(&case) || failure.lock().is_some() {
                         continue;
@@ -173,6 +181,35 @@ fn no_damage_to_a_closed_store_is_silent() {
 #[test]
 fn no_damage_to_a_killed_store_is_silent() {
     suffer_all(&Golden::killed(), "damage::no_damage_to_a_killed_store_is_silent");
+}
+
+/// With nothing but the log itself, every bit is still told from a torn tail by the frames behind it. Behind the last frame
+/// there are none.
+#[test]
+fn without_watermark_and_index_a_flipped_bit_costs_at_most_the_last_commit() {
+    let killed = Golden::killed();
+    let all = killed.log.commits().len();
+    let bare = Golden { state: killed.without_runs_and_watermark(), ..killed };
+    let (last_segment, last_frame) = bare.last_frame();
+    let mut lost = 0;
+    for segment in bare.segments().into_iter().map(FileName::Segment) {
+        for bit in 0..bare.bytes(segment).len() * 8 {
+            let (bytes, at) = Damage::Flip(bit).of(&bare.bytes(segment)).unwrap();
+            let mut found = all;
+            let read = |golden: &Golden, store: &FileStore| {
+                found = oracle::recovered(store, &golden.log, all - 1..=all)?;
+                Ok(())
+            };
+            match bare.look(&bare.with(segment, bytes), read) {
+                Ok(()) if found == all => {}
+                Ok(()) if (segment, at) >= (last_segment, last_frame) => lost += 1,
+                Ok(()) => panic!("{segment} bit {bit}: the last commit is lost"),
+                Err(Trouble::Error(error)) => names(&error, segment, at).unwrap(),
+                Err(trouble) => panic!("{segment} bit {bit}: {trouble}"),
+            }
+        }
+    }
+    println!("{lost} of the bits of a log without watermark and index cost its last commit");
 }
 
 #[test]

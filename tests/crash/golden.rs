@@ -81,6 +81,24 @@ impl Golden {
         state
     }
 
+    /// Nothing but the log.
+    pub(crate) fn without_runs_and_watermark(&self) -> State {
+        let mut state = self.without_runs();
+        state.take(FileName::Watermark);
+        state
+    }
+
+    /// Where the frame of the last commit begins.
+    pub(crate) fn last_frame(&self) -> (FileName, usize) {
+        let before = self.log.events_of(self.log.commits().len() - 1).len();
+        let id = self.log.events()[before].event_id();
+        let file = FileName::Segment(*self.segments().last().unwrap());
+        let bytes = self.bytes(file);
+        let at = bytes.windows(16).position(|window| window == id.as_uuid().as_bytes());
+        // The id stands at 19 of its record, which follows a frame's header of 40 bytes.
+        (file, at.unwrap() - 19 - 40)
+    }
+
     /// The store with one file missing.
     pub(crate) fn without(&self, file: FileName) -> State {
         let mut state = self.state.clone();

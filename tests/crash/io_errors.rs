@@ -8,7 +8,7 @@ use annals::ErrorKind;
 use annals::store::Durability;
 use parking_lot::Mutex;
 
-use crate::aftermath::{is_fair, is_poisoned, judge, reads_go_on};
+use crate::aftermath::{crash_now, is_fair, is_poisoned, judge, reads_go_on};
 use crate::disk::{Failure, Fault, Op};
 use crate::oracle::Complaint;
 use crate::player::Player;
@@ -19,7 +19,7 @@ use crate::workload;
 /// How many steps a workload has that is to fail everywhere.
 const STEPS: usize = 16;
 
-const FAILURES: [Failure; 8] = [
+const FAILURES: [Failure; 9] = [
     Failure::Error(Io::Other),
     Failure::Error(Io::StorageFull),
     Failure::Error(Io::QuotaExceeded),
@@ -28,6 +28,7 @@ const FAILURES: [Failure; 8] = [
     Failure::Short,
     Failure::Nothing,
     Failure::PartThenError(Io::StorageFull),
+    Failure::AllThenError(Io::StorageFull),
 ];
 
 /// What became of the runs.
@@ -52,6 +53,9 @@ fn player(seed: u64) -> Player {
 /// Plays a workload under a fault as a program would that opens its store again whenever it takes no more writes.
 fn play(player: &mut Player, fault: Fault, counts: &Counts) -> Result<(), Complaint> {
     let reads_may_fail = fault.of.is_none_or(|of| matches!(of, Op::Read | Op::Open | Op::Len));
+    // What was written and is said not to have been is what a power cut may bring back.
+    let is_written = matches!(fault.failure, Failure::AllThenError(_)) && !fault.lasting;
+    let cuts = if is_written { 24 } else { 1 };
     let mut errors = 0;
     for _ in 0..STEPS {
         let opened = player.store.is_some();
@@ -64,6 +68,7 @@ fn play(player: &mut Player, fault: Fault, counts: &Counts) -> Result<(), Compla
             counts.failed_to_open.fetch_add(1, Ordering::Relaxed);
         }
         reads_go_on(player, reads_may_fail)?;
+        crash_now(player, cuts)?;
         if opened && player.store.is_some() && *error.kind() == ErrorKind::Poisoned {
             counts.poisoned.fetch_add(1, Ordering::Relaxed);
             is_poisoned(player, reads_may_fail)?;
@@ -144,7 +149,8 @@ fn every_operation_fails_in_every_way() {
             }
         }
         let counts = carry_out_all("io_errors::every_operation_fails_in_every_way", seed, &faults);
-        println!("seed {seed}, {ops} operations, each failing in {} ways: {counts:?}", 16);
+        let ways = 2 * FAILURES.len();
+        println!("seed {seed}, {ops} operations, each failing in {ways} ways: {counts:?}");
     }
 }
 

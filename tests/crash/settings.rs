@@ -24,7 +24,7 @@ impl Settings {
             segment_bytes: *random.pick(&[1024, 2048, 4096]),
             recent_bytes: *random.pick(&[1024, 2048, 8192]),
             cache_bytes: *random.pick(&[0, 1 << 14, 1 << 20]),
-            durability: if random.chance(30) { Durability::Buffered } else { Durability::Synced },
+            durability: if random.chance(40) { Durability::Buffered } else { Durability::Synced },
         }
     }
 

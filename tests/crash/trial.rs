@@ -161,8 +161,8 @@ impl<'a> Trial<'a> {
         self.ask(&store, log, commits)
     }
 
-    /// Appends commits as long as those that are lost, with other contents: what is left of the lost ones must not come
-    /// back behind them.
+    /// Appends other commits in the place of those that are lost, mostly as long as they were: what is left of the lost ones
+    /// must not come back behind them.
     fn append_others(
         &mut self,
         disk: SimDisk,
@@ -170,16 +170,20 @@ impl<'a> Trial<'a> {
         commits: usize,
     ) -> Result<(), Complaint> {
         let mut log = self.run.log.first(commits);
-        let count = 1 + self.random.index(4);
+        let (count, as_long) = (1 + self.random.index(3), self.random.chance(60));
         for n in 0..count {
             let known = self.run.log.commits();
-            let like = known.get(commits + n).or_else(|| known.first());
-            let Some(commit) = like.map(|like| altered(like, &mut self.random)) else { break };
+            let like = if as_long { known.get(commits + n) } else { None };
+            if known.is_empty() {
+                break;
+            }
+            let like = like.unwrap_or_else(|| &known[self.random.index(known.len())]);
+            let commit = altered(like, &mut self.random);
             self.append(&store, &mut log, &commit)?;
         }
         let all = log.commits().len();
         self.story.push(format!("{} others are appended", all - commits));
-        if self.random.chance(30) {
+        if self.random.chance(50) {
             return self.crash_while_appending(&disk, store, &log, commits);
         }
         self.ask(&store, &log, all)?;

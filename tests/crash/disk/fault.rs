@@ -39,6 +39,8 @@ pub(crate) enum Failure {
     Nothing,
     /// It writes a part and reports an error.
     PartThenError(io::ErrorKind),
+    /// It writes everything and reports an error all the same.
+    AllThenError(io::ErrorKind),
 }
 
 /// An operation that fails.

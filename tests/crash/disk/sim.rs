@@ -185,7 +185,9 @@ impl Core {
         self.ops += 1;
         match self.fault.and_then(|fault| fault.strikes(op, of_kind, all)) {
             Some(Failure::Error(kind)) if op != Op::Sync => Err(error(kind)),
-            Some(Failure::PartThenError(kind)) if op != Op::Write => Err(error(kind)),
+            Some(Failure::PartThenError(kind) | Failure::AllThenError(kind)) if op != Op::Write => {
+                Err(error(kind))
+            }
             failure => Ok(failure),
         }
     }
@@ -317,7 +319,7 @@ impl StorageFile for SimFile {
         let failure = core.begin(Op::Write, Some(self.name), offset, bytes)?;
         let offset = usize::try_from(offset).expect("no test writes that far");
         let len = match failure {
-            None => bytes.len(),
+            None | Some(Failure::AllThenError(_)) => bytes.len(),
             Some(Failure::Nothing) => 0,
             Some(_) => bytes.len().div_ceil(2),
         };
@@ -329,7 +331,7 @@ impl StorageFile for SimFile {
             core.state.inodes[self.inode].write(offset, &bytes[..room]);
         }
         match failure {
-            Some(Failure::PartThenError(kind)) => Err(error(kind)),
+            Some(Failure::PartThenError(kind) | Failure::AllThenError(kind)) => Err(error(kind)),
             _ => Ok(room),
         }
     }

@@ -13,6 +13,9 @@ pub(crate) struct State {
     pub(super) names: Names,
 }
 
+/// The size of pieces at which each write is kept or lost as a whole.
+const WHOLE_WRITES: usize = 1 << 40;
+
 /// How a process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Crash {
@@ -41,7 +44,7 @@ impl State {
 
     fn after_cut(&self, random: &mut Random) -> Self {
         let kept_percent = chosen_percent(random);
-        let piece_bytes = *random.pick(&[4096, 512, 64, 1]);
+        let piece_bytes = *random.pick(&[WHOLE_WRITES, WHOLE_WRITES, 4096, 512, 64, 1]);
         let names = self.names.cut(chosen_percent(random), random);
         let mut after = Self { inodes: Vec::with_capacity(self.inodes.len()), names };
         for inode in &self.inodes {

@@ -132,7 +132,9 @@ fn faults_strike_where_they_are_told_to() {
     assert_eq!(file.write_at(4, b"cc").unwrap_err().kind(), ErrorKind::Other);
     disk.set_fault(fault(Op::Write, Failure::Error(ErrorKind::QuotaExceeded)));
     assert_eq!(file.write_at(4, b"dd").unwrap_err().kind(), ErrorKind::QuotaExceeded);
-    assert_eq!(read(&disk), b"bbaacaaa");
+    disk.set_fault(fault(Op::Write, Failure::AllThenError(ErrorKind::Other)));
+    assert_eq!(file.write_at(6, b"ee").unwrap_err().kind(), ErrorKind::Other);
+    assert_eq!(read(&disk), b"bbaacaee");
     let once = Fault {
         of: None,
         after: disk.ops() + 1,

@@ -1,0 +1,39 @@
+//! The crash suite itself: it finds the bugs that are put into the store for it.
+//!
+//! A copy of the crate is made with every bug of [`bugs`] in it, each asleep until a variable names it. The copy is built
+//! once. Then its crash suite runs once for each bug, and has to fail within seconds; and once for none, and has to pass.
+//! A bug whose place in the source is not found is a failure too, so that the list stays current.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bugs;
+mod workbench;
+
+use std::time::Duration;
+
+use bugs::{BUGS, Bug};
+use workbench::{Outcome, Workbench};
+
+/// How long the suite may take to find a bug.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to find none.
+const CALM: Duration = Duration::from_secs(300);
+
+#[test]
+fn every_seeded_bug_is_found_within_seconds_and_none_where_there_is_none() {
+    let bench = Workbench::with(BUGS);
+    let mut missed = Vec::new();
+    for Bug { name, found_by, .. } in BUGS {
+        match bench.run(Some(name), &[found_by], PATIENCE) {
+            Outcome::Failed { test, after } => {
+                println!("{name}: found by {test} after {:.2} s", after.as_secs_f64());
+            }
+            outcome => missed.push(format!("{name}: {outcome:?}")),
+        }
+    }
+    println!("{} of {} seeded bugs were found", BUGS.len() - missed.len(), BUGS.len());
+    assert!(missed.is_empty(), "not found:\n{}", missed.join("\n"));
+    // The long searches are left out: this is the same suite that runs by itself.
+    let outcome = bench.run(None, &["--skip", "damage::no_damage"], CALM);
+    assert!(matches!(outcome, Outcome::Passed), "without a bug: {outcome:?}");
+}
