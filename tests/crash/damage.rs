@@ -1,0 +1,183 @@
+//! Every bit, every sector, every length, every zeroed end of every file of a small store: damage is reported with its
+//! file and offset, or it changes no answer.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use annals::storage::FileName;
+use annals::{Error, ErrorKind};
+use parking_lot::Mutex;
+
+use crate::golden::Golden;
+use crate::oracle::{Complaint, Trouble};
+use crate::report::{self, Watch, caught};
+
+/// What is done to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Damage {
+    /// The bit of this number is another.
+    Flip(usize),
+    /// The sector of this number is zeros.
+    Sector(usize),
+    /// The file ends here.
+    Truncated(usize),
+    /// From here on there are zeros.
+    Zeros(usize),
+}
+
+const SECTOR: usize = 512;
+
+impl Damage {
+    /// The damaged bytes, and the last place where they differ; nothing if they do not.
+    fn of(self, bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+        let mut damaged = bytes.to_vec();
+        match self {
+            Self::Flip(bit) => damaged[bit / 8] ^= 1 << (bit % 8),
+            Self::Sector(number) => {
+                let end = ((number + 1) * SECTOR).min(bytes.len());
+                damaged[number * SECTOR..end].fill(0);
+            }
+            Self::Truncated(length) => damaged.truncate(length),
+            Self::Zeros(start) => damaged[start..].fill(0),
+        }
+        let differs = |at: &usize| damaged.get(*at) != Some(&bytes[*at]);
+        let last = (0..bytes.len()).rev().find(differs)?;
+        Some((damaged, last))
+    }
+
+    /// All that can be done to a file of this length, or all but most of the bits.
+    fn all(len: usize, every_bit: bool) -> impl Iterator<Item = Self> {
+        let is_meant = move |bit: &usize| every_bit || bit % 8 == bit / 8 % 8;
+        let flips = (0..len * 8).filter(is_meant).map(Self::Flip);
+        let sectors = (0..len.div_ceil(SECTOR)).map(Self::Sector);
+        flips.chain(sectors).chain((0..len).map(Self::Truncated)).chain((0..len).map(Self::Zeros))
+    }
+}
+
+/// How often a kind of damage to a kind of file was reported, and how often it changed nothing.
+#[derive(Debug, Default, Clone, Copy)]
+struct Count {
+    reported: u64,
+    harmless: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counts(Mutex<BTreeMap<(String, &'static str), Count>>);
+
+impl Counts {
+    fn add(&self, file: FileName, damage: Damage, reported: bool) {
+        let kind = match damage {
+            Damage::Flip(_) => "flipped bits",
+            Damage::Sector(_) => "zeroed sectors",
+            Damage::Truncated(_) => "truncations",
+            Damage::Zeros(_) => "zeroed ends",
+        };
+        let file = match file {
+            FileName::Segment(_) => "segments".to_owned(),
+            FileName::Run(..) => "index runs".to_owned(),
+            other => other.to_string(),
+        };
+        let mut counts = self.0.lock();
+        let count = counts.entry((file, kind)).or_default();
+        if reported { count.reported += 1 } else { count.harmless += 1 }
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut all = Count::default();
+        for ((file, kind), count) in &*self.0.lock() {
+            let Count { reported, harmless } = count;
+            writeln!(f, "  {file}: {kind}: {reported} reported, {harmless} harmless")?;
+            all.reported += reported;
+            all.harmless += harmless;
+        }
+        write!(f, "  in all: {} reported, {} harmless, 0 silent", all.reported, all.harmless)
+    }
+}
+
+/// An error that names the damage: the file, and an offset in it, or the beginning of what it is a part of.
+fn names(error: &Error, damaged: FileName, last: usize) -> Result<(), Complaint> {
+    let right = match error.kind() {
+        ErrorKind::Damaged { file, offset } => {
+            *file == damaged.to_string() && *offset <= last as u64
+        }
+        ErrorKind::Unsupported { file } => *file == damaged.to_string(),
+        _ => false,
+    };
+    right
+        .then_some(())
+        .ok_or_else(|| format!("damage at {damaged}:{last} is reported as {error:?}"))
+}
+
+/// Whether the damage was reported. `None` if there was none.
+fn suffer(golden: &Golden, file: FileName, damage: Damage) -> Result<Option<bool>, Complaint> {
+    let bytes = golden.state.bytes(file).expect("it is one of its files");
+    let Some((damaged, last)) = damage.of(bytes) else { return Ok(None) };
+    let is_thorough = last % 256 == 0 || matches!(damage, Damage::Sector(_));
+    let ask = if is_thorough { Golden::ask } else { Golden::ask_briefly };
+    match golden.look(&golden.with(file, damaged), ask) {
+        Ok(()) => Ok(Some(false)),
+        Err(Trouble::Error(error)) => names(&error, file, last).map(|()| Some(true)),
+        Err(Trouble::Wrong(complaint)) => Err(format!("silently wrong: {complaint}")),
+    }
+}
+
+fn suffer_all(golden: &Golden, test: &str) {
+    golden.look_at(&golden.state).unwrap_or_else(|trouble| panic!("undamaged: {trouble}"));
+    let files = golden.state.files();
+    let len = |file| golden.state.bytes(file).unwrap().len();
+    // The runs of an index are alike, and their blocks are verified as wholes: of all but the first, one bit in each byte will do.
+    let runs = golden.runs();
+    let every_bit = |file: &FileName| !runs[1..].contains(file);
+    let damages = |file| Damage::all(len(file), every_bit(&file)).map(move |damage| (file, damage));
+    let all: Vec<(FileName, Damage)> = files.into_iter().flat_map(damages).collect();
+    let (counts, next, failure) = (Counts::default(), AtomicUsize::new(0), Mutex::new(None));
+    thread::scope(|scope| {
+        for _ in 0..report::threads() {
+            scope.spawn(|| {
+                let watch = Watch::begin();
+                while let Some((file, damage)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let case = format!("{file}.{damage:?}");
+                    if report::is_left_out(&case) || failure.lock().is_some() {
+                        continue;
+                    }
+                    let command = || report::command(test, 0, &format!("'{case}'"));
+                    watch.next(command);
+                    match caught(|| suffer(golden, *file, *damage)) {
+                        Ok(None) => {}
+                        Ok(Some(reported)) => counts.add(*file, *damage, reported),
+                        Err(complaint) => {
+                            let repeat = command();
+                            let text = format!("{case}: {complaint}\nrepeat: {repeat}");
+                            failure.lock().get_or_insert(text);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    println!("{} damages to a {} store:\n{counts}", all.len(), golden.name);
+    if let Some(failure) = failure.into_inner() {
+        panic!("{failure}");
+    }
+}
+
+#[test]
+fn no_damage_to_a_closed_store_is_silent() {
+    suffer_all(&Golden::closed(), "damage::no_damage_to_a_closed_store_is_silent");
+}
+
+#[test]
+fn no_damage_to_a_killed_store_is_silent() {
+    suffer_all(&Golden::killed(), "damage::no_damage_to_a_killed_store_is_silent");
+}
+
+#[test]
+fn the_store_that_is_damaged_has_several_segments_and_runs() {
+    let golden = Golden::closed();
+    assert!(golden.segments().len() >= 3, "{:?}", golden.state.files());
+    assert!(!golden.runs().is_empty(), "{:?}", golden.state.files());
+}

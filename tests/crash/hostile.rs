@@ -1,0 +1,183 @@
+//! Files that somebody has changed and given the right checksums: whatever they say, nothing panics, nothing hangs, and no
+//! length that stands in them is believed before it is held against the file.
+
+use annals::storage::FileName;
+use annals::store::{Batches, Commit, EventStore, Expected, Query};
+use annals::{Error, NewEvent};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+
+use crate::disk::{SimDisk, State};
+use crate::golden::{self, Golden};
+use crate::repair::{relink, repair};
+use crate::report::{self, Watch, caught};
+use crate::terms;
+
+/// How many changes are tried, unless `ANNALS_CRASH_CASES` says otherwise.
+const CASES: u32 = 5000;
+
+/// A change to the bytes of a file; places are taken as fractions of its length.
+#[derive(Debug, Clone)]
+enum Change {
+    Byte(u16, u8),
+    Number32(u16, u32),
+    Number64(u16, u64),
+    /// So many bytes of another place of the file stand here.
+    Copied(u16, u16, u8),
+    Truncated(u16),
+    Extended(u16, u8),
+    Removed,
+}
+
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        0..20_u64,
+        Just(u64::MAX),
+        Just(u64::MAX / 2),
+        Just(u64::from(u32::MAX)),
+        (0..64_u32).prop_map(|bit| 1 << bit),
+        any::<u64>(),
+    ]
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let place = any::<u16>;
+    let low = |number: u64| u32::try_from(number & u64::from(u32::MAX)).unwrap();
+    prop_oneof![
+        4 => (place(), any::<u8>()).prop_map(|(at, byte)| Change::Byte(at, byte)),
+        4 => (place(), number()).prop_map(move |(at, number)| Change::Number32(at, low(number))),
+        4 => (place(), number()).prop_map(|(at, number)| Change::Number64(at, number)),
+        2 => (place(), place(), any::<u8>()).prop_map(|(at, from, n)| Change::Copied(at, from, n)),
+        1 => place().prop_map(Change::Truncated),
+        1 => (place(), any::<u8>()).prop_map(|(count, byte)| Change::Extended(count, byte)),
+        1 => Just(Change::Removed),
+    ]
+}
+
+/// Where in a file of this length a place lies; most places lie where headers are.
+fn offset(place: u16, len: usize) -> usize {
+    let place = usize::from(place);
+    if len == 0 {
+        return 0;
+    }
+    if place % 2 == 0 { (place / 2) % len.min(200) } else { (place / 2) % len }
+}
+
+fn put(bytes: &mut [u8], at: usize, new: &[u8]) {
+    let end = (at + new.len()).min(bytes.len());
+    let at = at.min(end);
+    bytes[at..end].copy_from_slice(&new[..end - at]);
+}
+
+fn apply(state: &mut State, file: FileName, change: &Change) {
+    let Some(mut bytes) = state.bytes(file).map(<[u8]>::to_vec) else { return };
+    let len = bytes.len();
+    match *change {
+        Change::Byte(at, byte) => put(&mut bytes, offset(at, len), &[byte]),
+        Change::Number32(at, number) => put(&mut bytes, offset(at, len), &number.to_le_bytes()),
+        Change::Number64(at, number) => put(&mut bytes, offset(at, len), &number.to_le_bytes()),
+        Change::Copied(at, from, count) => {
+            let from = offset(from, len);
+            let copied = bytes[from..(from + usize::from(count)).min(len)].to_vec();
+            put(&mut bytes, offset(at, len), &copied);
+        }
+        Change::Truncated(at) => bytes.truncate(offset(at, len)),
+        Change::Extended(count, byte) => bytes.resize(len + usize::from(count % 5000), byte),
+        Change::Removed => return state.take(file),
+    }
+    repair(file, &mut bytes);
+    state.put(file, bytes);
+}
+
+/// Does with the store whatever can be done; only that it comes to an end is asked of it.
+fn exercise(golden: &Golden, disk: &SimDisk) -> Result<(), Error> {
+    let store = golden::open(disk)?;
+    let mut first_error = None;
+    let mut queries: Vec<Query> = golden.terms.filters.iter().cloned().map(Query::new).collect();
+    queries.extend(queries.clone().into_iter().map(Query::backwards));
+    for query in queries {
+        // A lie about positions may make a read go round; an honest store of this size needs a few batches.
+        for batch in Batches::new(&store, query).take(1000) {
+            match batch {
+                Ok(batch) => batch.iter().for_each(|event| drop(event.metadata())),
+                Err(error) => {
+                    first_error.get_or_insert(error);
+                    break;
+                }
+            }
+        }
+    }
+    for stream in &golden.terms.streams {
+        let _ = store.version(stream);
+        let event = NewEvent::new(terms::event_type("Paid"), &1)?;
+        let _ = store.append(Commit::new().write(stream.clone(), Expected::Any, [event]));
+    }
+    first_error.map_or_else(|| store.close(), Err)
+}
+
+fn cases() -> u32 {
+    report::number("ANNALS_CRASH_CASES").map_or(CASES, |cases| u32::try_from(cases).unwrap())
+}
+
+fn runner() -> TestRunner {
+    let mut seed = [0; 32];
+    let number = report::number("ANNALS_CRASH_SEED").unwrap_or(1);
+    seed[..8].copy_from_slice(&number.to_le_bytes());
+    let config = Config { cases: cases(), failure_persistence: None, ..Config::default() };
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed))
+}
+
+fn attack(golden: &Golden, changes: &[(usize, Change)], linked: bool) -> Result<bool, String> {
+    let files = golden.state.files();
+    let mut state = golden.state.clone();
+    for (file, change) in changes {
+        apply(&mut state, files[file % files.len()], change);
+    }
+    if linked {
+        relink(&mut state);
+    }
+    let bytes: usize = state.files().iter().map(|file| state.bytes(*file).unwrap().len()).sum();
+    let disk = SimDisk::holding(state, 1);
+    let mut outcome = Ok(Ok(()));
+    let measured = allocation_counter::measure(|| {
+        outcome = caught(|| Ok::<_, String>(exercise(golden, &disk)));
+    });
+    // Each of the reads may hold all of the log, and the simulated disk keeps copies; a length that was believed shows
+    // as gigabytes.
+    let bound = 16 * bytes as u64 + (16 << 20);
+    if measured.bytes_max > bound {
+        return Err(format!("{} bytes are held, the files have {bytes}", measured.bytes_max));
+    }
+    Ok(outcome?.is_err())
+}
+
+fn attack_all(golden: &Golden) {
+    let watch = Watch::begin();
+    let changes = proptest::collection::vec((any::<usize>(), change()), 1..5);
+    let refused = std::cell::Cell::new(0);
+    let outcome = runner().run(&(changes, any::<bool>()), |(changes, linked)| {
+        watch.next(|| format!("{linked} {changes:?}"));
+        match attack(golden, &changes, linked) {
+            Ok(is_refused) => {
+                refused.set(refused.get() + u32::from(is_refused));
+                Ok(())
+            }
+            Err(complaint) => Err(TestCaseError::fail(complaint)),
+        }
+    });
+    println!("{} hostile changes to a {} store: {} refused", cases(), golden.name, refused.get());
+    if let Err(TestError::Fail(reason, (changes, linked))) = outcome {
+        panic!("{reason}\nafter {changes:?} (linked: {linked}) to {:?}", golden.state.files());
+    }
+    outcome.unwrap();
+}
+
+#[test]
+fn no_closed_file_is_believed_that_lies() {
+    attack_all(&Golden::closed());
+}
+
+#[test]
+fn no_killed_file_is_believed_that_lies() {
+    attack_all(&Golden::killed());
+}
