@@ -117,8 +117,8 @@ pub enum ErrorKind {
     Poisoned,
     /// The process is a child forked from the one that opened the store. Open a store of your own after forking.
     Forked,
-    /// The store failed; the source says how. Whether a commit was written is unknown: repeat it with the ids that it had,
-    /// or the command with its key.
+    /// The store failed; the source says how. Whether a commit was written is unknown, unless the store promises that it was
+    /// not: repeat it with the ids that it had, or the command with its key.
     Store,
 }
 

@@ -12,6 +12,7 @@ mod directory;
 mod events;
 mod executing;
 mod file_store;
+mod file_store_edges;
 mod golden;
 mod same_answers;
 mod schema;

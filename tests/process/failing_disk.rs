@@ -187,7 +187,6 @@ fn what_fails_while_a_segment_is_begun_is_answered_and_loses_nothing() {
 }
 
 #[test]
-#[ignore = "refused commits count as log that waits for the index: after enough of them an append never returns"]
 fn a_disk_that_stays_full_refuses_appends_and_goes_on_reading() {
     if !can_trace() {
         return;

@@ -107,7 +107,6 @@ fn a_forked_child_is_refused_and_leaves_files_and_lock_to_its_parent() {
 }
 
 #[test]
-#[ignore = "a child that is refused prepares space all the same if the store has no thread, on top of what its parent writes"]
 fn a_forked_child_does_none_of_the_work_that_is_due_in_its_parents_store() {
     fork_and_look(true);
 }

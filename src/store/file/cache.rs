@@ -12,24 +12,18 @@ use crate::storage::StorageFile;
 /// The unit in which files are cached and index runs are laid out.
 pub(super) const BLOCK_BYTES: usize = 4096;
 
-/// A file whose blocks may be in the cache, under an identity that no other file ever has.
+/// A file whose blocks may be in the cache, under an identity that no other file of that cache ever has.
 #[derive(Debug, Clone)]
 pub(super) struct CachedFile {
     pub(super) file: Arc<dyn StorageFile>,
-    pub(super) identity: u64,
-}
-
-impl CachedFile {
-    pub(super) fn new(file: Arc<dyn StorageFile>) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self { file, identity: NEXT.fetch_add(1, Ordering::Relaxed) }
-    }
+    identity: u64,
 }
 
 /// Recently used blocks. Which to let go of is decided by a hand that goes around and spares those that were used since it
 /// came by.
 pub(super) struct Cache {
     shards: Vec<Mutex<Shard>>,
+    next_identity: AtomicU64,
 }
 
 type Key = (u64, u32);
@@ -55,7 +49,13 @@ impl Cache {
     pub(super) fn new(bytes: usize) -> Self {
         let capacity = (bytes / BLOCK_BYTES / SHARDS).max(1);
         let shard = || Mutex::new(Shard { capacity, ..Shard::default() });
-        Self { shards: std::iter::repeat_with(shard).take(SHARDS).collect() }
+        let shards = std::iter::repeat_with(shard).take(SHARDS).collect();
+        Self { shards, next_identity: AtomicU64::new(0) }
+    }
+
+    /// Takes a file in, of which there is nothing in the cache yet.
+    pub(super) fn adopt(&self, file: Arc<dyn StorageFile>) -> CachedFile {
+        CachedFile { file, identity: self.next_identity.fetch_add(1, Ordering::Relaxed) }
     }
 
     fn shard(&self, (identity, block): Key) -> &Mutex<Shard> {

@@ -125,7 +125,18 @@ pub(super) struct FrameBuilder {
     sums: Vec<u8>,
 }
 
+/// How much memory is kept for the next frames.
+const KEPT_BYTES: usize = 1 << 20;
+
 impl FrameBuilder {
+    /// Forgets all frames.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
+        self.sums.clear();
+        self.sums.shrink_to(KEPT_BYTES);
+    }
+
     pub(super) fn begin(&mut self) {
         self.start = self.bytes.len();
         self.sums.clear();

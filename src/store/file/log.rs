@@ -85,7 +85,7 @@ impl Log {
             return Ok(entry.1);
         }
         let name = FileName::Segment(number);
-        let file = CachedFile::new(self.storage.open(name).map_err(failed("opening", name))?);
+        let file = self.cache.adopt(self.storage.open(name).map_err(failed("opening", name))?);
         if open.len() == OPEN_MAX {
             open.remove(0);
         }

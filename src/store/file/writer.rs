@@ -209,7 +209,7 @@ impl Writer {
             Durability::Synced => self.sync(shared, self.staged.tip),
             Durability::Buffered => Ok(()),
         });
-        self.staged.builder.bytes.clear();
+        self.staged.builder.clear();
         match done {
             Ok(()) => {
                 self.tip = self.staged.tip;

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::beginning::StoreId;
 use crate::store::file::bytes::lower_half_of_large;
-use crate::store::file::cache::{Cache, CachedFile};
+use crate::store::file::cache::Cache;
 use crate::store::file::fault::failed;
 
 /// Where runs are made, and for which store.
@@ -92,7 +92,7 @@ impl Workshop {
         let name = FileName::Run(coverage.first.get(), coverage.last.get());
         self.storage.rename(draft, name).map_err(failed("renaming", draft))?;
         self.storage.sync_names().map_err(failed("syncing the name of", name))?;
-        let run = Run::open(name, CachedFile::new(file), self.store, Arc::clone(&self.cache))?;
+        let run = Run::open(name, self.cache.adopt(file), self.store, Arc::clone(&self.cache))?;
         run.map_err(|fault| fault.at(name, 0))
     }
 }

@@ -61,11 +61,11 @@ pub(in crate::store::file) fn recover(
     } else {
         names
     };
-    // A name that the last process saw may not be durable yet; nothing may be built on it before.
-    storage.sync_names().map_err(failed("syncing the directory of", FileName::Store))?;
     let log = Log::new(Arc::clone(&storage), Arc::clone(&cache));
     segments::collect(&storage, &names, store, &log)?;
     let (watermark, mark) = read_watermark(&storage, store, &log)?;
+    // A name that the last process saw may not be durable yet; nothing may be built on it before.
+    storage.sync_names().map_err(failed("syncing the directory of", FileName::Store))?;
     let chosen = runs::choose(&storage, &names, store, &cache, &log)?;
     if let Some(last) = chosen.kept.last() {
         runs::confirm(&log, last)?;

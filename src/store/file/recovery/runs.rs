@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::storage::{FileName, Storage};
 use crate::store::file::address::Address;
 use crate::store::file::beginning::StoreId;
-use crate::store::file::cache::{Cache, CachedFile};
+use crate::store::file::cache::Cache;
 use crate::store::file::fault::{Fault, failed};
 use crate::store::file::frame::{FRAME_HEADER_BYTES, FrameHeader};
 use crate::store::file::index::{Coverage, Run};
@@ -33,7 +33,7 @@ pub(super) fn choose(
 ) -> Result<Runs, Error> {
     let (mut found, mut runs) = (Vec::new(), Runs::default());
     for name in names.iter().copied().filter(|name| matches!(name, FileName::Run(..))) {
-        let file = CachedFile::new(storage.open(name).map_err(failed("opening", name))?);
+        let file = cache.adopt(storage.open(name).map_err(failed("opening", name))?);
         match Run::open(name, file, store, Arc::clone(cache))? {
             Ok(run) => found.push(run),
             Err(fault @ Fault::Unknown { .. }) => return Err(fault.at(name, 0)),
