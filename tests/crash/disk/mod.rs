@@ -11,6 +11,7 @@ mod names;
 mod state;
 mod fault;
 mod sim;
+mod storage;
 mod tests;
 
 pub(crate) use fault::{Failure, Fault, Op};

@@ -1,0 +1,205 @@
+//! Bugs in recovery, and in whatever reads what was written.
+
+use crate::bugs::Bug;
+
+pub(crate) const BUGS: &[Bug] = &[
+    Bug {
+        name: "the directory is not synced after a rename",
+        found_by: "crash_points",
+        changes: &[(
+            "store/file/recovery/segments.rs",
+            r#"storage.sync_names().map_err(failed("syncing the name of", segment))"#,
+            r#"if crate::bug("the directory is not synced after a rename") {
+                return Ok(());
+            }
+            storage.sync_names().map_err(failed("syncing the name of", segment))"#,
+        )],
+    },
+    Bug {
+        name: "a segment is named before its header is synced",
+        found_by: "crash_points",
+        changes: &[(
+            "store/file/recovery/segments.rs",
+            r#"spare.sync().map_err(failed("syncing", name))"#,
+            r#"if crate::bug("a segment is named before its header is synced") {
+                return Ok(());
+            }
+            spare.sync().map_err(failed("syncing", name))"#,
+        )],
+    },
+    Bug {
+        name: "a store whose identity is missing is made anew",
+        found_by: "misplaced",
+        changes: &[(
+            "store/file/recovery/segments.rs",
+            "check_nothing_is_lost(storage, names)?;",
+            r#"if !crate::bug("a store whose identity is missing is made anew") {
+                check_nothing_is_lost(storage, names)?;
+            }"#,
+        )],
+    },
+    Bug {
+        name: "the length of a sealed segment is not held against its successor",
+        found_by: "misplaced",
+        changes: &[(
+            "store/file/recovery/segments.rs",
+            "if length == u64::from(expected) {",
+            r#"let any = crate::bug("the length of a sealed segment is not held against its successor");
+            if any || length == u64::from(expected) {"#,
+        )],
+    },
+    Bug {
+        name: "the directory is not synced when a store is opened",
+        found_by: "crash_points",
+        changes: &[(
+            "store/file/recovery/recover.rs",
+            r#"storage.sync_names().map_err(failed("syncing the directory of", FileName::Store))?;"#,
+            r#"if !crate::bug("the directory is not synced when a store is opened") {
+                storage.sync_names().map_err(failed("syncing the directory of", FileName::Store))?;
+            }"#,
+        )],
+    },
+    Bug {
+        name: "the unproven end of the log is shown as it is found",
+        found_by: "crash_points",
+        changes: &[(
+            "store/file/recovery/recover.rs",
+            "if !unproven.is_empty() {",
+            r#"let as_it_is = crate::bug("the unproven end of the log is shown as it is found");
+            if !unproven.is_empty() && !as_it_is {"#,
+        )],
+    },
+    Bug {
+        name: "drafts and the spare file stay",
+        found_by: "misplaced",
+        changes: &[(
+            "store/file/recovery/recover.rs",
+            "for name in names.iter().filter(|name| name.is_unfinished()) {",
+            r#"let stay = crate::bug("drafts and the spare file stay");
+            for name in names.iter().filter(|name| name.is_unfinished() && !stay) {"#,
+        )],
+    },
+    Bug {
+        name: "the index goes on to what recovery did not take",
+        found_by: "crash_points",
+        changes: &[(
+            "store/file/recovery/recover.rs",
+            "recent.truncate(scan.tip.end);",
+            r#"if !crate::bug("the index goes on to what recovery did not take") {
+                        recent.truncate(scan.tip.end);
+                    }"#,
+        )],
+    },
+    Bug {
+        name: "the unproven end of the log is synced and not written again",
+        found_by: "crash_points",
+        changes: &[(
+            "store/file/recovery/tail.rs",
+            r#"file.write_all_at(at, bytes).map_err(failed("writing", name))?;"#,
+            r#"if !crate::bug("the unproven end of the log is synced and not written again") {
+                file.write_all_at(at, bytes).map_err(failed("writing", name))?;
+            }"#,
+        )],
+    },
+    Bug {
+        name: "nobody looks for promises behind a fault",
+        found_by: "damage::without",
+        changes: &[(
+            "store/file/recovery/tail.rs",
+            "if self.is_promised_further_on(last)? {",
+            r#"let nobody = crate::bug("nobody looks for promises behind a fault");
+            if !nobody && self.is_promised_further_on(last)? {"#,
+        )],
+    },
+    Bug {
+        name: "a torn tail stays and may be taken for what follows",
+        found_by: "crash_points",
+        changes: &[
+            (
+                "store/file/recovery/tail.rs",
+                r#"self.file.set_len(end.into()).map_err(failed("cutting", self.name()))?;"#,
+                r#"if crate::bug("a torn tail stays and may be taken for what follows") {
+                    return Ok(Some(cut));
+                }
+                self.file.set_len(end.into()).map_err(failed("cutting", self.name()))?;"#,
+            ),
+            (
+                "store/file/scan.rs",
+                "if header.chain != chain || head.checked_add(1) != Some(header.first) {",
+                r#"let any = crate::bug("a torn tail stays and may be taken for what follows");
+                if !any && header.chain != chain || head.checked_add(1) != Some(header.first) {"#,
+            ),
+        ],
+    },
+    Bug {
+        name: "a read error is the end of the log",
+        found_by: "rivals",
+        changes: &[(
+            "store/file/scan.rs",
+            r#"let read = read.map_err(failed("reading", name))?;"#,
+            r#"let read = match crate::bug("a read error is the end of the log") {
+                true => read.unwrap_or(0),
+                false => read.map_err(failed("reading", name))?,
+            };"#,
+        )],
+    },
+    Bug {
+        name: "the checksum of a record is not verified",
+        found_by: "damage::no_damage",
+        changes: &[(
+            "store/file/record.rs",
+            "if checksum(seed, fields.0) != sum {",
+            r#"let any = crate::bug("the checksum of a record is not verified");
+            if !any && checksum(seed, fields.0) != sum {"#,
+        )],
+    },
+    Bug {
+        name: "an unknown kind of record is read like a known one",
+        found_by: "newer",
+        changes: &[(
+            "store/file/record.rs",
+            "if number != known {",
+            r#"let any = crate::bug("an unknown kind of record is read like a known one");
+            if number != known && !any {"#,
+        )],
+    },
+    Bug {
+        name: "unknown features are ignored",
+        found_by: "newer",
+        changes: &[(
+            "store/file/beginning.rs",
+            "if number != 0 {",
+            r#"if number != 0 && !crate::bug("unknown features are ignored") {"#,
+        )],
+    },
+    Bug {
+        name: "the watermark of another store is believed",
+        found_by: "misplaced",
+        changes: &[(
+            "store/file/watermark.rs",
+            "|| fields.array() != Some(store)",
+            r#"|| fields.array() != Some(store)
+            && !crate::bug("the watermark of another store is believed")"#,
+        )],
+    },
+    Bug {
+        name: "the checksum of an index block is not verified",
+        found_by: "damage::no_damage",
+        changes: &[(
+            "store/file/index/run.rs",
+            "let content = verified(into, self.tag, block);",
+            r#"let any = crate::bug("the checksum of an index block is not verified");
+            let content = verified(into, self.tag, block).or(any.then_some(&into[..]));"#,
+        )],
+    },
+    Bug {
+        name: "the index run of another store is used",
+        found_by: "misplaced",
+        changes: &[(
+            "store/file/index/run.rs",
+            "Ok(if owner != store {",
+            r#"let any = crate::bug("the index run of another store is used");
+            Ok(if owner != store && !any {"#,
+        )],
+    },
+];
