@@ -62,7 +62,7 @@ impl Workbench {
         let mut suite = Command::new(&self.crash)
             .args(arguments)
             .env(VARIABLE, bug.unwrap_or_default())
-            .env("ANNALS_CRASH_IMAGES", "200000")
+            .env("ANNALS_CRASH_IMAGES", if bug.is_some() { "200000" } else { "20000" })
             .env("RUST_BACKTRACE", "0")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
