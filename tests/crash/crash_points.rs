@@ -18,6 +18,8 @@ const IMAGES: u64 = 400_000;
 /// How many steps a workload has, and how many images are made of each of its moments.
 const STEPS: usize = 45;
 const IMAGES_OF_MOMENT: u64 = 3;
+/// How many moments the making of a store takes, about.
+const YOUNG: usize = 20;
 
 /// What all threads of a search share.
 struct Search {
@@ -60,7 +62,9 @@ impl Search {
     fn crash_everywhere(&self, run: &Run, terms: &Terms, watch: &Watch) {
         for (point, moment) in run.moments.iter().enumerate() {
             self.moments.fetch_add(1, Ordering::Relaxed);
-            for number in 0..IMAGES_OF_MOMENT {
+            // Most of what is rare happens while a store is young.
+            let images = if point < YOUNG { 4 * IMAGES_OF_MOMENT } else { IMAGES_OF_MOMENT };
+            for number in 0..images {
                 let case = format!("{point}.{number}");
                 if self.is_over() {
                     return;

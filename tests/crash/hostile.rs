@@ -172,6 +172,19 @@ fn attack_all(golden: &Golden) {
     outcome.unwrap();
 }
 
+/// What counts up on disk ends somewhere.
+#[test]
+fn a_watermark_with_the_last_number_there_is_can_be_followed() {
+    let golden = Golden::closed();
+    let mut bytes = golden.bytes(FileName::Watermark);
+    for slot in [0, 4096] {
+        bytes[slot + 24..slot + 32].copy_from_slice(&u64::MAX.to_le_bytes());
+    }
+    repair(FileName::Watermark, &mut bytes);
+    let disk = SimDisk::holding(golden.with(FileName::Watermark, bytes), 1);
+    caught(|| exercise(&golden, &disk).map_err(|error| format!("{error:?}"))).unwrap();
+}
+
 #[test]
 fn no_closed_file_is_believed_that_lies() {
     attack_all(&Golden::closed());

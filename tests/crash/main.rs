@@ -21,6 +21,7 @@ mod aftermath;
 mod io_errors;
 mod full_disk;
 mod golden;
+mod creation;
 mod damage;
 mod repair;
 mod hostile;
