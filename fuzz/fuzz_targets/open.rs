@@ -4,13 +4,13 @@
 //! With [cargo-fuzz](https://github.com/rust-fuzz/cargo-fuzz), from the root of the repository:
 //!
 //! ```sh
-//! RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none open -- \
+//! cargo fuzz run --sanitizer none open -- \
 //!     -max_len=256 -len_control=0 -timeout=10 -rss_limit_mb=512 -max_total_time=300
 //! ```
 //!
-//! There is no unsafe code that a sanitizer could watch. `RUSTC_BOOTSTRAP=1` lets a stable compiler take the options that
-//! cargo-fuzz gives it. An input that fails lies in `fuzz/artifacts/open` afterwards; given as a further argument before
-//! the `--`, it is run again, and `ANNALS_FUZZ_SHOW=1` has it printed as the changes that it stands for.
+//! A stable compiler will do: there is no unsafe code that a sanitizer could watch, and without one cargo-fuzz asks for nothing
+//! else. An input that fails lies in `fuzz/artifacts/open` afterwards; given as a further argument before the `--`, it
+//! is run again, and `ANNALS_FUZZ_SHOW=1` has it printed as the changes that it stands for.
 
 #![no_main]
 #![allow(clippy::unwrap_used, reason = "a target fails by panicking")]

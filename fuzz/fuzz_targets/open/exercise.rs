@@ -111,7 +111,10 @@ fn read(
                 before.checked_sub(position)
             };
             let follows = step.is_some_and(|step| step == 1 || (!is_all && step > 1));
-            assert!(follows && position > 0 && position < end, "{position} follows {before}");
+            assert!(
+                follows && position > 0 && position < end,
+                "{position} follows {before} in {query:?}"
+            );
             assert!(query.matches(&event), "{event:?} is found by {query:?}");
             before = position;
             count += 1;
