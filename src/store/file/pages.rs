@@ -6,12 +6,14 @@ use std::num::NonZeroU64;
 use parking_lot::Mutex;
 
 use super::address::Address;
+use super::fault::Fault;
 use super::index::{Cursor, Place, Search, Sought, TermCursor};
 use super::view::View;
 use super::walker::Walker;
 use crate::error::Error;
 use crate::event::{Batch, RecordedEvent};
-use crate::position::Position;
+use crate::id::StreamId;
+use crate::position::{Position, Version};
 use crate::store::filter::{Clause, Filter};
 use crate::store::query::{Direction, Query};
 
@@ -19,6 +21,9 @@ use crate::store::query::{Direction, Query};
 const PAGE_BYTES: usize = 256 << 10;
 const CANDIDATES_MAX: usize = 1024;
 const WALKED_MAX: usize = 16 << 10;
+
+/// Of a stream with more versions than this before those that are asked for, their beginning is searched for.
+const LONG_STREAM: u64 = 256;
 
 /// How far apart candidates may be to be read together, and how much is read together at most.
 const GAP_BYTES: u32 = 16 << 10;
@@ -189,14 +194,22 @@ impl<'r> Reading<'r> {
         self.batch.len() as u64 >= limit || self.batch.byte_len() >= PAGE_BYTES
     }
 
+    /// The one stream that is asked for, if it is one.
+    fn only_stream(&self) -> Option<&'r StreamId> {
+        match self.query.filter().clauses() {
+            [clause] => clause.named_streams().and_then(|streams| match streams {
+                [only] => Some(only),
+                _ => None,
+            }),
+            _ => None,
+        }
+    }
+
     /// Whether no event after this one, in the direction of the read, can match: the versions of the one stream that is asked
     /// for have left the range.
     fn is_past(&self, event: &RecordedEvent<'_>) -> bool {
-        let [clause] = self.query.filter().clauses() else { return false };
-        let is_the_stream =
-            matches!(clause.named_streams(), Some([only]) if event.stream() == *only);
         let (after, up_to) = self.query.versions();
-        is_the_stream
+        self.only_stream().is_some_and(|only| event.stream() == *only)
             && match self.query.direction() {
                 Direction::Forwards => up_to.is_some_and(|last| event.version() >= last),
                 Direction::Backwards => event.version() <= after,
@@ -271,6 +284,19 @@ impl<'r> Reading<'r> {
         Ok((found, looked))
     }
 
+    /// Positions ascend with addresses; a log that has it otherwise is not what was written, whatever its checksums say.
+    fn check_order(
+        &self,
+        at: Address,
+        before: Option<&Looked>,
+        event: &RecordedEvent<'_>,
+    ) -> Result<(), Error> {
+        if before.is_some_and(|before| before.position >= event.position()) {
+            return Err(self.view.damage(at, Fault::Wrong("a record is not in its place")));
+        }
+        Ok(())
+    }
+
     fn look_at(&self, found: &mut Batch, at: Address, event: &RecordedEvent<'_>) -> Looked {
         let matches = self.query.matches(event);
         if matches {
@@ -307,6 +333,7 @@ impl<'r> Reading<'r> {
     /// Looks at the candidates that the index names. Those outside the range of positions, which only an inexact window
     /// lets in, do not make a page.
     fn look_up(&mut self, mut cursor: Cursor) -> Result<(), Error> {
+        self.narrow(&mut cursor)?;
         while let Some(reached) = self.look_up_some(&mut cursor)? {
             let (after, up_to) = self.query.positions();
             if reached.position > after && up_to.is_none_or(|up_to| reached.position <= up_to) {
@@ -319,6 +346,54 @@ impl<'r> Reading<'r> {
             }
         }
         Ok(())
+    }
+
+    /// Leaves out what versions leave out of the one stream that is asked for, where that is much.
+    fn narrow(&mut self, cursor: &mut Cursor) -> Result<(), Error> {
+        let (after, up_to) = self.query.versions();
+        if self.only_stream().is_none() {
+            return Ok(());
+        }
+        if after.get() > LONG_STREAM {
+            self.low = self.first_above(cursor, after)?.0;
+        }
+        if let Some(up_to) = up_to
+            && self.query.direction() == Direction::Backwards
+        {
+            self.high = self.first_above(cursor, up_to)?.1;
+        }
+        Ok(())
+    }
+
+    /// Where the stream's versions rise above this one: before the first address they are not, from the second on they are. Mostly
+    /// it is one address.
+    fn first_above(
+        &self,
+        cursor: &mut Cursor,
+        version: Version,
+    ) -> Result<(Address, Address), Error> {
+        let search = Search::new(&self.view.sources, self.low, self.high);
+        let (mut low, mut high) = (self.low.number(), self.high.number());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let at = Address::from_number(middle);
+            let Sought::At(found) = cursor.seek(&search, at, Direction::Forwards)? else {
+                high = middle;
+                continue;
+            };
+            let bytes = self.view.record_bytes(found)?;
+            let event = self.view.record(found, &bytes)?.event;
+            // Of another stream with the same hash nothing can be learnt.
+            if self.only_stream().is_none_or(|stream| event.stream() != *stream) {
+                break;
+            }
+            if event.version() > version {
+                high = middle;
+            } else {
+                low = found.number() + 1;
+            }
+        }
+        Ok((Address::from_number(low), Address::from_number(high)))
     }
 
     /// Looks at the next candidates, and says how far they reach if there may be more.
@@ -420,10 +495,12 @@ impl<'r> Reading<'r> {
                 .is_ok_and(|length| length as usize <= together.len());
             if is_whole {
                 let record = view.record(*at, together)?;
+                self.check_order(*at, looked.last(), &record.event)?;
                 looked.push(self.look_at(&mut found, *at, &record.event));
             } else {
                 let alone = view.record_bytes_directly(*at)?;
                 let record = view.record(*at, &alone)?;
+                self.check_order(*at, looked.last(), &record.event)?;
                 looked.push(self.look_at(&mut found, *at, &record.event));
             }
         }

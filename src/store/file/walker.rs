@@ -7,6 +7,7 @@ use super::record::{self, Record};
 use super::segment::SEGMENT_HEADER_BYTES;
 use super::view::View;
 use crate::error::Error;
+use crate::position::Position;
 
 /// How much is read at once: little at first, for those who look at little.
 const FIRST_BYTES: u32 = 16 << 10;
@@ -20,6 +21,8 @@ pub(super) struct Walker<'v, 's> {
     at_frame: bool,
     /// The frame that was entered last: where it begins, its header, and the checksum of that.
     pub(super) frame: Option<(Address, FrameHeader, u32)>,
+    /// The position of the record before.
+    last: Option<Position>,
     /// What was read, and from where on.
     chunk: Vec<u8>,
     chunk_at: Address,
@@ -29,7 +32,16 @@ pub(super) struct Walker<'v, 's> {
 impl<'v, 's> Walker<'v, 's> {
     pub(super) fn from_record(view: &'v View<'s>, next: Address) -> Self {
         let (chunk, chunk_bytes) = (Vec::new(), FIRST_BYTES);
-        Self { view, next, at_frame: false, frame: None, chunk, chunk_at: next, chunk_bytes }
+        Self {
+            view,
+            next,
+            at_frame: false,
+            frame: None,
+            last: None,
+            chunk,
+            chunk_at: next,
+            chunk_bytes,
+        }
     }
 
     pub(super) fn from_frame(view: &'v View<'s>, next: Address) -> Self {
@@ -49,6 +61,11 @@ impl<'v, 's> Walker<'v, 's> {
         self.peek(length)?;
         let start = (at.offset() - self.chunk_at.offset()) as usize;
         let record = self.view.record(at, &self.chunk[start..])?;
+        let position = record.event.position();
+        if self.last.is_some_and(|last| last.checked_add(1) != Some(position)) {
+            return Err(self.view.damage(at, Fault::Wrong("a record is not in its place")));
+        }
+        self.last = Some(position);
         self.next = at.plus(record.length);
         self.at_frame = record.is_last();
         Ok(Some((at, record)))

@@ -4,6 +4,7 @@ use super::blocks::CONTENT_BYTES;
 use super::terms::Hash;
 use crate::store::file::address::Address;
 use crate::store::file::bytes::{Fields, put_varint};
+use crate::store::file::fault::Fault;
 
 pub(super) type Pair = (Hash, Address);
 
@@ -16,6 +17,10 @@ pub(super) struct LeafBuilder {
     first: Pair,
     last: Pair,
 }
+
+/// Hashes have 48 bits; segments are numbered below 2^31.
+const HASH_MAX: Hash = (1 << 48) - 1;
+const ADDRESS_MAX: u64 = (1 << 63) - 1;
 
 /// No pair takes more: two varints of at most ten bytes.
 const PAIR_BYTES_MAX: usize = 20;
@@ -57,20 +62,24 @@ impl LeafBuilder {
     }
 }
 
-/// The pairs of a leaf, in order. It ends early where the bytes make no sense.
-pub(super) fn pairs(content: &[u8], from: Address) -> impl Iterator<Item = Pair> {
+/// The pairs of a leaf, in order; an error where the bytes make no sense, which a right checksum does not rule out.
+pub(super) fn pairs(content: &[u8], from: Address) -> impl Iterator<Item = Result<Pair, Fault>> {
     let mut fields = Fields(content);
     let mut left = fields.u16().unwrap_or(0);
     let (mut hash, mut number) = (0_u64, 0_u64);
     std::iter::from_fn(move || {
         left = left.checked_sub(1)?;
-        let step = fields.varint()?;
-        if step & 1 == 0 {
-            number = number.checked_add(step >> 1)?;
-        } else {
-            hash = hash.checked_add(step >> 1)?;
-            number = from.number().checked_add(fields.varint()?)?;
-        }
-        Some((hash, Address::from_number(number)))
+        let mut next = || {
+            let step = fields.varint()?;
+            if step & 1 == 0 {
+                number = number.checked_add(step >> 1)?;
+            } else {
+                hash = hash.checked_add(step >> 1)?;
+                number = from.number().checked_add(fields.varint()?)?;
+            }
+            (hash <= HASH_MAX && number <= ADDRESS_MAX)
+                .then_some((hash, Address::from_number(number)))
+        };
+        Some(next().ok_or(Fault::Wrong("the pairs of a leaf make no sense")))
     })
 }

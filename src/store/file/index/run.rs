@@ -55,6 +55,8 @@ pub(super) const FENCE_BYTES: usize = 16;
 pub(super) const PLACE_BYTES: usize = 24;
 const FENCES_PER_BLOCK: u32 = 255;
 const PLACES_PER_BLOCK: u32 = 170;
+/// A pair takes two bytes at least.
+const PAIRS_PER_LEAF_MAX: u64 = CONTENT_BYTES as u64 / 2;
 const _: () = assert!(CONTENT_BYTES / FENCE_BYTES == 255 && CONTENT_BYTES / PLACE_BYTES == 170);
 
 impl Extent {
@@ -166,6 +168,7 @@ impl Run {
         let fits = extent.blocks() * BLOCK_BYTES as u64 == length
             && extent.filter > 0
             && extent.leaves > 0
+            && extent.terms <= u64::from(extent.leaves) * PAIRS_PER_LEAF_MAX
             && extent.places > 0
             && coverage.from <= coverage.last_frame
             && coverage.last_frame < coverage.to
@@ -226,7 +229,8 @@ impl Run {
     pub(super) fn addresses(&self, leaf: u32, hash: Hash) -> Result<(Vec<Address>, bool), Error> {
         let block = self.block(self.extent.leaf(leaf))?;
         let mut addresses = Vec::new();
-        for (found, address) in leaf::pairs(&block[..CONTENT_BYTES], self.coverage.from) {
+        for pair in leaf::pairs(&block[..CONTENT_BYTES], self.coverage.from) {
+            let (found, address) = pair.map_err(|fault| self.damage(leaf, fault))?;
             if found > hash {
                 return Ok((addresses, false));
             }
@@ -265,7 +269,17 @@ impl Run {
         let block = self.extent.leaf(leaf);
         let mut bytes = vec![0; BLOCK_BYTES];
         self.read_block(block, &mut bytes)?;
-        Ok(leaf::pairs(&bytes[..CONTENT_BYTES], self.coverage.from).collect())
+        let pairs: Result<Vec<Pair>, Fault> =
+            leaf::pairs(&bytes[..CONTENT_BYTES], self.coverage.from).collect();
+        match pairs {
+            Ok(pairs) if pairs.is_sorted_by(|a, b| a < b) => Ok(pairs),
+            Ok(_) => Err(self.damage(leaf, Fault::Wrong("the pairs of a leaf are out of order"))),
+            Err(fault) => Err(self.damage(leaf, fault)),
+        }
+    }
+
+    pub(super) fn damage(&self, leaf: u32, fault: Fault) -> Error {
+        fault.at(self.name, u64::from(self.extent.leaf(leaf)) * BLOCK_BYTES as u64)
     }
 
     /// How large the file is.

@@ -13,7 +13,7 @@ use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::beginning::StoreId;
 use crate::store::file::bytes::lower_half_of_large;
 use crate::store::file::cache::Cache;
-use crate::store::file::fault::failed;
+use crate::store::file::fault::{Fault, failed};
 
 /// Where runs are made, and for which store.
 #[derive(Debug)]
@@ -228,13 +228,15 @@ struct Merge<'r> {
 struct Input<'r> {
     run: &'r Run,
     next_leaf: u32,
+    /// The last pair of the leaf before.
+    last: Option<Pair>,
     /// The pairs of the last leaf that are not taken yet, the next one last.
     pairs: Vec<Pair>,
 }
 
 impl<'r> Merge<'r> {
     fn new(runs: &'r [Arc<Run>], between: &'r mut dyn FnMut() -> Result<(), Error>) -> Self {
-        let input = |run: &'r Arc<Run>| Input { run, next_leaf: 0, pairs: Vec::new() };
+        let input = |run: &'r Arc<Run>| Input { run, next_leaf: 0, last: None, pairs: Vec::new() };
         Self { inputs: runs.iter().map(input).collect(), between }
     }
 
@@ -242,6 +244,12 @@ impl<'r> Merge<'r> {
         for input in &mut self.inputs {
             if input.pairs.is_empty() && input.next_leaf < input.run.extent.leaves {
                 input.pairs = input.run.leaf(input.next_leaf)?;
+                // Were leaves out of order, so would be what is made of them.
+                if input.last.is_some_and(|last| input.pairs.first() <= Some(&last)) {
+                    let fault = Fault::Wrong("the leaves are out of order");
+                    return Err(input.run.damage(input.next_leaf, fault));
+                }
+                input.last = input.pairs.last().copied();
                 input.pairs.reverse();
                 input.next_leaf += 1;
                 (self.between)()?;
