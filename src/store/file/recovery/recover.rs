@@ -61,11 +61,11 @@ pub(in crate::store::file) fn recover(
     } else {
         names
     };
+    // A name that the last process saw may not be durable yet; nothing may be built on it before, not even another name.
+    storage.sync_names().map_err(failed("syncing the directory of", FileName::Store))?;
     let log = Log::new(Arc::clone(&storage), Arc::clone(&cache));
     segments::collect(&storage, &names, store, &log)?;
     let (watermark, mark) = read_watermark(&storage, store, &log)?;
-    // A name that the last process saw may not be durable yet; nothing may be built on it before.
-    storage.sync_names().map_err(failed("syncing the directory of", FileName::Store))?;
     let chosen = runs::choose(&storage, &names, store, &cache, &log)?;
     if let Some(last) = chosen.kept.last() {
         runs::confirm(&log, last)?;
@@ -138,7 +138,9 @@ fn read_watermark(
 ) -> Result<(Watermark, Option<Mark>), Error> {
     let name = FileName::Watermark;
     let file = match storage.open(name) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => storage.create(name),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            storage.create(name).and_then(|file| storage.sync_names().map(|()| file))
+        }
         other => other,
     };
     let file = file.map_err(failed("opening", name))?;
