@@ -14,7 +14,7 @@ use crate::workload::Run;
 
 const TEST: &str = "crash_points::no_crash_takes_what_was_promised";
 /// How many images the search makes, unless it is told otherwise.
-const IMAGES: u64 = 400_000;
+const IMAGES: u64 = 300_000;
 /// How many steps a workload has, and how many images are made of each of its moments.
 const STEPS: usize = 45;
 const IMAGES_OF_MOMENT: u64 = 3;
