@@ -20,6 +20,7 @@ use crate::storage::StorageFile;
 
 const SLOT_BYTES: usize = 56;
 const SLOT_DISTANCE: u64 = 4096;
+const SEQUENCE_MAX: u64 = 1 << 62;
 
 /// Everything up to `end` is synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +105,10 @@ fn decode(bytes: &[u8; SLOT_BYTES], store: StoreId) -> Option<(u64, Mark)> {
     let (tag, sequence) = (fields.u64()?, fields.u64()?);
     let end = Address::new(fields.u32()?, fields.u32()?);
     let position = Position::new(fields.u64()?);
+    // No store writes that often: such a slot is a lie, and nothing could follow it.
+    if sequence > SEQUENCE_MAX {
+        return None;
+    }
     Some((sequence, Mark { tag, end, position, is_shut: fields.u32()? != 0 }))
 }
 
