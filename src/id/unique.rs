@@ -105,8 +105,12 @@ impl FreshEventIds {
     /// Ids for a commit that is recorded at `now`.
     #[must_use]
     pub fn at(now: DateTime<Utc>) -> Self {
+        Self::made_of(now, Uuid::new_v4().as_u128())
+    }
+
+    /// The same, of a random number that was drawn before.
+    pub(crate) fn made_of(now: DateTime<Utc>, random: u128) -> Self {
         let millis = u128::try_from(now.timestamp_millis()).unwrap_or(0) & ((1 << 48) - 1);
-        let random = Uuid::new_v4().as_u128();
         let random_a = (random >> 64) & 0xFFF;
         // One bit below the top stays free, so that counting up within a commit never carries out of the field.
         let random_b = (random & Self::RANDOM_B) >> 1;

@@ -11,10 +11,10 @@ pub(crate) enum Fault {
     TurnsTheOrderAround,
     FreesTheTurnTooEarly,
     ExcludesNobody,
-    KeepsTheTurnAfterAPanic,
+    PanicsWithTheTurn,
     LeavesTasksOfAPanicUnanswered,
     ForgetsToNotify,
-    NotifiesOnlyOne,
+    PassesTheTurnToNobody,
     // In what they publish:
     NotifiesBeforeItPublishes,
     PublishesInSilence,

@@ -111,9 +111,4 @@ impl Condvar {
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
     }
-
-    /// What the store does not do, and a fault may.
-    pub(crate) fn notify_one(&self) {
-        self.0.notify_one();
-    }
 }

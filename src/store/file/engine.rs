@@ -6,6 +6,7 @@ use std::thread;
 
 use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, RwLock};
+use uuid::Uuid;
 
 use super::address::Address;
 use super::frame::FrameBuilder;
@@ -32,6 +33,8 @@ pub(super) struct Task {
     /// What is known already, from before it queued.
     pub(super) judged: Judged,
     pub(super) now: DateTime<Utc>,
+    /// What ids are made of: drawn by each caller, not by the leader for all.
+    pub(super) random: u128,
 }
 
 /// How often parts of the index are made again for one call: what is damaged each time it is read is not to be mended so.
@@ -190,7 +193,8 @@ impl Engine {
             Verdict::AlreadyThere(earlier) => return self.made_durable(earlier),
             Verdict::Accept(judged) => judged,
         };
-        let task = Task { commit: Arc::clone(commit), judged, now };
+        let task =
+            Task { commit: Arc::clone(commit), judged, now, random: Uuid::new_v4().as_u128() };
         let appended = self.groups.carry_out(task, |tasks| self.lead(&tasks), abandoned)?;
         self.made_durable(appended)
     }
@@ -256,7 +260,7 @@ impl Engine {
         };
         let sources = self.sources();
         let mut recent = sources.growing().recent.write();
-        match writer.stage(&task.commit, &judged.versions, task.now, &mut recent) {
+        match writer.stage(&task.commit, &judged.versions, (task.now, task.random), &mut recent) {
             Ok(appended) => Staging::Answered(Ok(appended)),
             Err(NotStaged::TooLarge(error)) => Staging::Answered(Err(error.into())),
             Err(NotStaged::NoRoom) => Staging::NoRoom,

@@ -1,6 +1,8 @@
 //! Many callers' work, done together by one of them.
 
+use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 
 use super::sync::{Condvar, Mutex, MutexGuard, yield_now};
 
@@ -8,20 +10,31 @@ use super::sync::{Condvar, Mutex, MutexGuard, yield_now};
 /// queue; then one of them leads. There is no thread and no timer, and nobody waits for a leader that is not there.
 pub(super) struct Groups<T, R> {
     queue: Mutex<Queue<T, R>>,
-    /// Signalled when answers are there, and when the turn is free.
-    changed: Condvar,
 }
 
 struct Queue<T, R> {
-    /// What is to be done, each under its ticket, ascending.
-    waiting: Vec<(u64, T)>,
-    /// What was done and not yet fetched.
-    answers: Vec<(u64, R)>,
-    next_ticket: u64,
-    /// Whether somebody has the turn: leads, or excludes leaders.
+    /// What is to be done, in the order of arrival.
+    waiting: Vec<(Arc<Seat<R>>, T)>,
+    /// Those who wait to be alone.
+    excluding: VecDeque<Arc<Seat<R>>>,
+    /// Whether somebody has the turn: leads, or excludes leaders. If nobody has it, nobody waits.
     is_taken: bool,
     /// How many tasks the last group had.
     last_group: usize,
+}
+
+/// Where one caller waits: so nobody wakes who is not meant.
+struct Seat<R> {
+    word: Mutex<Option<Word<R>>>,
+    said: Condvar,
+}
+
+/// What a waiting caller is told.
+enum Word<R> {
+    /// Its task is done.
+    Answer(R),
+    /// It has the turn.
+    Turn,
 }
 
 /// How often a leader gives way in vain to those whom it expects.
@@ -30,21 +43,37 @@ const PATIENCE: u32 = 32;
 /// It is this caller's turn, until this is dropped.
 struct Turn<'g, T, R> {
     groups: &'g Groups<T, R>,
-    /// The tasks this turn has taken and not answered. If it ends in a panic, they get this answer.
-    unanswered: Vec<u64>,
+    /// Those whose tasks this turn has taken and not answered. If it ends in a panic, they get this answer.
+    unanswered: Vec<Arc<Seat<R>>>,
     abandoned: fn() -> R,
+}
+
+impl<R> Seat<R> {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { word: Mutex::new(None), said: Condvar::new() })
+    }
+
+    fn say(&self, word: Word<R>) {
+        *self.word.lock() = Some(word);
+        self.said.notify_all();
+    }
+
+    fn wait(&self) -> Word<R> {
+        let mut word = self.word.lock();
+        loop {
+            if let Some(said) = word.take() {
+                return said;
+            }
+            word = self.said.wait(word);
+        }
+    }
 }
 
 impl<T, R> Groups<T, R> {
     pub(super) fn new() -> Self {
-        let queue = Queue {
-            waiting: Vec::new(),
-            answers: Vec::new(),
-            next_ticket: 0,
-            is_taken: false,
-            last_group: 0,
-        };
-        Self { queue: Mutex::new(queue), changed: Condvar::new() }
+        let (waiting, excluding) = (Vec::new(), VecDeque::new());
+        let queue = Queue { waiting, excluding, is_taken: false, last_group: 0 };
+        Self { queue: Mutex::new(queue) }
     }
 
     /// Hands in a task and returns its answer. `lead` carries out a group and gives an answer for each of its tasks, in
@@ -55,28 +84,24 @@ impl<T, R> Groups<T, R> {
         lead: impl FnOnce(Vec<T>) -> Vec<R>,
         abandoned: fn() -> R,
     ) -> R {
+        let seat = Seat::new();
         let mut queue = self.queue.lock();
-        let ticket = queue.next_ticket;
-        queue.next_ticket += 1;
-        queue.waiting.push((ticket, task));
-        loop {
-            if let Some(place) = queue.answers.iter().position(|(owner, _)| *owner == ticket) {
-                return queue.answers.swap_remove(place).1;
+        queue.waiting.push((Arc::clone(&seat), task));
+        if queue.is_taken {
+            drop(queue);
+            match seat.wait() {
+                Word::Answer(answer) => return answer,
+                Word::Turn => queue = self.queue.lock(),
             }
-            if !queue.is_taken {
-                break;
-            }
-            queue = self.changed.wait(queue);
         }
         queue.is_taken = true;
         let mut queue = self.assemble(queue);
-        let (tickets, tasks): (Vec<u64>, _) =
-            std::mem::take(&mut queue.waiting).into_iter().unzip();
-        queue.last_group = tickets.len();
+        let (seats, tasks): (Vec<_>, _) = std::mem::take(&mut queue.waiting).into_iter().unzip();
+        queue.last_group = seats.len();
         drop(queue);
-        let mut turn = Turn { groups: self, unanswered: tickets, abandoned };
+        let mut turn = Turn { groups: self, unanswered: seats, abandoned };
         let answers = lead(tasks);
-        turn.answer(answers, ticket)
+        turn.answer(answers, &seat)
     }
 
     /// Gives way to those who were answered with the last group and are about to be back: without that, a leader would set out
@@ -101,27 +126,30 @@ impl<T, R> Groups<T, R> {
     /// Carries something out while nobody leads.
     pub(super) fn exclusively<O>(&self, work: impl FnOnce() -> O, abandoned: fn() -> R) -> O {
         let mut queue = self.queue.lock();
-        while queue.is_taken {
-            queue = self.changed.wait(queue);
+        if queue.is_taken {
+            let seat = Seat::new();
+            queue.excluding.push_back(Arc::clone(&seat));
+            drop(queue);
+            let _the_turn = seat.wait();
+        } else {
+            queue.is_taken = true;
+            drop(queue);
         }
-        queue.is_taken = true;
-        drop(queue);
         let _turn = Turn { groups: self, unanswered: Vec::new(), abandoned };
         work()
     }
 }
 
 impl<T, R> Turn<'_, T, R> {
-    /// Leaves the others' answers for them, and returns that of the leader's own task.
-    fn answer(&mut self, answers: Vec<R>, own: u64) -> R {
+    /// Gives the others their answers, and returns that of the leader's own task.
+    fn answer(&mut self, answers: Vec<R>, own: &Arc<Seat<R>>) -> R {
         assert_eq!(answers.len(), self.unanswered.len(), "each task has an answer");
         let mut owned = None;
-        let mut queue = self.groups.queue.lock();
-        for (ticket, answer) in self.unanswered.drain(..).zip(answers) {
-            if ticket == own {
+        for (seat, answer) in self.unanswered.drain(..).zip(answers) {
+            if Arc::ptr_eq(&seat, own) {
                 owned = Some(answer);
             } else {
-                queue.answers.push((ticket, answer));
+                seat.say(Word::Answer(answer));
             }
         }
         owned.expect("a leader's own task is in its group")
@@ -129,14 +157,19 @@ impl<T, R> Turn<'_, T, R> {
 }
 
 impl<T, R> Drop for Turn<'_, T, R> {
+    /// Passes the turn on.
     fn drop(&mut self) {
-        let mut queue = self.groups.queue.lock();
-        for ticket in self.unanswered.drain(..) {
-            queue.answers.push((ticket, (self.abandoned)()));
+        for seat in self.unanswered.drain(..) {
+            seat.say(Word::Answer((self.abandoned)()));
         }
-        queue.is_taken = false;
+        let mut queue = self.groups.queue.lock();
+        let first = queue.waiting.first().map(|(seat, _)| Arc::clone(seat));
+        let next = queue.excluding.pop_front().or(first);
+        queue.is_taken = next.is_some();
         drop(queue);
-        self.groups.changed.notify_all();
+        if let Some(next) = next {
+            next.say(Word::Turn);
+        }
     }
 }
 

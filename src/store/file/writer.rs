@@ -85,7 +85,7 @@ impl Writer {
         &mut self,
         commit: &Commit,
         versions: &[Version],
-        now: DateTime<Utc>,
+        (now, random): (DateTime<Utc>, u128),
         recent: &mut Recent,
     ) -> Result<Appended, NotStaged> {
         let recorded_at = match DateTime::from_timestamp_micros(self.staged.tip.time) {
@@ -103,7 +103,8 @@ impl Writer {
             already_there: false,
         };
         self.check_size(commit).map_err(NotStaged::TooLarge)?;
-        self.build(commit, versions, &mut appended, recent);
+        let fresh = FreshEventIds::made_of(recorded_at, random);
+        self.build(commit, (versions, fresh), &mut appended, recent);
         let length = self.staged.builder.bytes.len() - start;
         let end = u64::from(frame.offset()) + length as u64;
         let is_alone = frame.offset() == SEGMENT_HEADER_BYTES;
@@ -159,14 +160,13 @@ impl Writer {
     fn build(
         &mut self,
         commit: &Commit,
-        versions: &[Version],
+        (versions, mut fresh): (&[Version], FreshEventIds),
         appended: &mut Appended,
         recent: &mut Recent,
     ) {
         let seed = seed(self.segment.header.tag);
         let count = u32::try_from(commit.events().count()).expect("the size was checked");
         let (tip, builder) = (self.tip.end, &mut self.staged.builder);
-        let mut fresh = FreshEventIds::at(appended.recorded_at);
         let mut position = appended.first.get();
         let mut ordinal = 0;
         builder.begin();
