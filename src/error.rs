@@ -46,11 +46,13 @@ pub enum ErrorKind {
     /// An event id of the commit already stands in the store, and the commit is not a repetition of the one that
     /// wrote it. Nothing was written. Give a new event a new id; repeat a commit unchanged.
     EventIdTaken,
-    /// A stream lacks events between others: from this version up to where the error is. The store has lost them:
-    /// stop writing to it, and restore it.
+    /// A stream lacks events that it once had: the store has lost them. Stop writing to the stream, and restore the store; or, if
+    /// it was [salvaged](crate::store::care::salvage) and is all there is, go on in a new stream with what is known.
     MissingEvents {
         /// The first version that is missing.
         from: Version,
+        /// The last version that is missing.
+        to: Version,
     },
     /// A version was asked for that the stream does not have yet. Ask for one up to the last.
     VersionBeyondStream {
@@ -132,7 +134,9 @@ impl fmt::Display for ErrorKind {
                 write!(f, "too large: {actual} where at most {limit} is allowed")
             }
             Self::EventIdTaken => write!(f, "an event with this id already stands in the store"),
-            Self::MissingEvents { from } => write!(f, "events are missing from version {from} on"),
+            Self::MissingEvents { from, to } => {
+                write!(f, "the events of versions {from} to {to} are missing")
+            }
             Self::VersionBeyondStream { last } => {
                 write!(f, "the stream ends at version {last}")
             }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::aggregate::{Aggregate, Recorded};
+use crate::aggregate::{Aggregate, Recorded, missing};
 use crate::backing::Backing;
 use crate::codec::EventCodec;
 use crate::error::{Error, ErrorKind};
@@ -121,7 +121,8 @@ impl<V> ViewBuilder<V> {
         self
     }
 
-    /// Passes over events of types that the registered aggregates do not know, instead of failing at them.
+    /// Passes over events of types that the registered aggregates do not know, and over [gaps](RecordedEvent::is_gap), instead of
+    /// failing at them.
     pub fn skip_unknown(mut self) -> Self {
         self.skip_unknown = true;
         self
@@ -204,6 +205,13 @@ impl<V> View<V> {
     }
 
     fn handle(&mut self, stored: &RecordedEvent<'_>) -> Result<(), Error> {
+        if stored.is_gap() {
+            return if self.skip_unknown {
+                Ok(())
+            } else {
+                Err(missing(stored.version(), stored.version(), stored))
+            };
+        }
         // Also for a handler that panics.
         self.stopped = true;
         let mut has_begun = false;

@@ -10,4 +10,4 @@ pub(crate) use domain::Occasion;
 pub use domain::{Aggregate, Context};
 pub use draft::Draft;
 pub use recorded::Recorded;
-pub(crate) use recorded::id_of;
+pub(crate) use recorded::{id_of, missing};

@@ -9,6 +9,7 @@ use super::domain::Aggregate;
 use crate::codec::{Decoded, EventCodec};
 use crate::error::{Error, ErrorKind};
 use crate::event::RecordedEvent;
+use crate::position::Version;
 
 /// An event of an aggregate as it means today, in the envelope in which it was recorded.
 ///
@@ -31,6 +32,9 @@ impl<'a, A: Aggregate> Recorded<'a, A> {
         stored: RecordedEvent<'a>,
         mut each: impl FnMut(Self) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        if stored.is_gap() {
+            return Err(missing(stored.version(), stored.version(), &stored));
+        }
         let id = id_of::<A>(&stored)?;
         match codec.decode(&stored)? {
             Decoded::Current(event) => each(Self { stored, id, ordinal: 0, renamed: None, event }),
@@ -91,6 +95,13 @@ impl<'a, A: Aggregate> Recorded<'a, A> {
             event: self.event,
         }
     }
+}
+
+/// The error that says that events are missing from this version up to one, where that is found out.
+pub(crate) fn missing(from: Version, to: Version, at: &RecordedEvent<'_>) -> Error {
+    Error::new(ErrorKind::MissingEvents { from, to })
+        .in_stream(at.stream().to_stream_id())
+        .at_position(at.position())
 }
 
 /// The id in the name of the event's stream.

@@ -47,6 +47,9 @@ pub struct RecordedEvent<'a> {
     pub(super) payload: Cow<'a, [u8]>,
 }
 
+/// The type of every gap, and the category of those whose stream is not known.
+pub(crate) const GAP: &str = "$gap";
+
 /// An event taken apart, as a store on disk keeps it. Only what was once an event's [`parts`](RecordedEvent::parts) is certain
 /// to become one again.
 #[derive(Debug, Clone, Copy)]
@@ -130,6 +133,15 @@ impl RecordedEvent<'_> {
     #[inline]
     pub fn event_id(&self) -> EventId {
         self.id
+    }
+
+    /// Whether this is a gap: it stands where an event was lost to damage, when a store was
+    /// [salvaged](crate::store::care::salvage). A gap in the stream of an event keeps its version; where nobody knows the stream, it
+    /// stands in one of the category `$gap`. Its payload tells which positions were lost together.
+    #[must_use]
+    #[inline]
+    pub fn is_gap(&self) -> bool {
+        self.event_type == GAP
     }
 
     /// What happened, under the name that was stored.

@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::loaded::{Loaded, Tip};
-use crate::aggregate::{Aggregate, AggregateId};
+use crate::aggregate::{Aggregate, AggregateId, missing};
 use crate::at::At;
 use crate::backing::Backing;
 use crate::clock::to_micros;
 use crate::codec::EventCodec;
 use crate::error::{Error, ErrorKind};
-use crate::event::Batch;
+use crate::event::{Batch, RecordedEvent};
 use crate::id::{Category, StreamId};
 use crate::position::{Position, Version};
 use crate::snapshot::{Snapshot, SnapshotPlan};
@@ -140,12 +140,16 @@ impl<A: Aggregate> Binding<A> {
     }
 
     fn fold_batch(&self, loaded: &mut Loaded<A>, batch: &Batch, skip: usize) -> Result<(), Error> {
-        for stored in batch.iter().skip(skip) {
-            let expected = loaded.version().get().saturating_add(1);
-            if stored.version().get() != expected {
-                return Err(Error::new(ErrorKind::MissingEvents { from: Version::new(expected) })
-                    .in_stream(stored.stream().to_stream_id())
-                    .at_position(stored.position()));
+        for (place, stored) in batch.iter().enumerate().skip(skip) {
+            let expected = Version::new(loaded.version().get().saturating_add(1));
+            if stored.version() != expected {
+                let to = Version::new(stored.version().get().saturating_sub(1));
+                return Err(missing(expected, to, &stored));
+            }
+            if stored.is_gap() {
+                let gaps = batch.iter().skip(place).take_while(RecordedEvent::is_gap);
+                let to = gaps.last().map_or(expected, |last| last.version());
+                return Err(missing(expected, to, &stored));
             }
             self.codec.decode(&stored)?.for_each(|event| loaded.state.apply(&event));
             loaded.tip = Some(Tip::from(&stored));

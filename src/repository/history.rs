@@ -12,7 +12,7 @@ use super::binding::Binding;
 use crate::aggregate::{Aggregate, Recorded, id_of};
 use crate::clock::to_micros;
 use crate::error::Error;
-use crate::event::{Batch, RecordedEvent};
+use crate::event::{Batch, GAP, RecordedEvent};
 use crate::id::{CorrelationId, StreamId, Tag};
 use crate::position::{Position, Version};
 use crate::store::{Batches, Clause, Direction, Events, Filter, Query};
@@ -264,13 +264,18 @@ impl<'r, A: Aggregate> Ids<'r, A> {
     }
 }
 
+/// Whether it is not a gap of which nobody knows whose first event it was.
+fn is_of_an_aggregate(first: &Result<RecordedEvent<'static>, Error>) -> bool {
+    !matches!(first, Ok(first) if first.stream().category() == GAP)
+}
+
 impl<A: Aggregate> Iterator for Ids<'_, A> {
     type Item = Result<<A::Id as ToOwned>::Owned, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let first = match self.unreadable.take() {
             Some(first) => first,
-            None => match self.first_events.next()? {
+            None => match self.first_events.find(is_of_an_aggregate)? {
                 Ok(first) => first,
                 Err(error) => return Some(Err(error)),
             },

@@ -1,6 +1,6 @@
 //! Which events are meant.
 
-use crate::event::RecordedEvent;
+use crate::event::{GAP, RecordedEvent};
 use crate::id::{Category, CorrelationId, EventType, StreamId, Tag};
 
 /// Which events are meant: those that any of its clauses matches.
@@ -175,16 +175,27 @@ impl Clause {
         &self.tags
     }
 
+    /// Whether it can match events whatever their stream, tags and correlation.
+    pub(crate) fn sees_gaps(&self) -> bool {
+        self.streams.is_none() && self.tags.is_empty() && self.correlation.is_none()
+    }
+
     /// The correlation id that is named, if one was.
     #[must_use]
     pub fn named_correlation(&self) -> Option<CorrelationId> {
         self.correlation
     }
 
-    /// Whether the event matches everything the clause names.
+    /// Whether the event matches everything the clause names. A [gap](RecordedEvent::is_gap) counts as any event that can have stood
+    /// there, where the clause goes by categories and types; to what names streams, tags or a correlation, it is of its own stream only.
     #[must_use]
     pub fn matches(&self, event: &RecordedEvent<'_>) -> bool {
         let stream = event.stream();
+        if event.is_gap() && self.sees_gaps() {
+            let is_known = stream.category() != GAP;
+            let in_category = |named: &Vec<Category>| named.iter().any(|one| stream.is_in(one));
+            return !is_known || self.categories.as_ref().is_none_or(in_category);
+        }
         let any_stream = |named: &Vec<StreamId>| named.iter().any(|one| stream == *one);
         let any_category = |named: &Vec<Category>| named.iter().any(|one| stream.is_in(one));
         let any_type = |named: &Vec<EventType>| named.iter().any(|one| *one == event.event_type());

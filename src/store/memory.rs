@@ -15,7 +15,7 @@ use super::filter::{Clause, Filter};
 use super::query::{Direction, Query};
 use crate::clock::{Clock, SystemClock, to_micros};
 use crate::error::{Error, ErrorKind};
-use crate::event::{Batch, NewEvent, Placement, RecordedEvent};
+use crate::event::{Batch, GAP, NewEvent, Placement, RecordedEvent};
 use crate::id::{CorrelationId, EventId, FreshEventIds, StreamId};
 use crate::position::{Position, Version};
 
@@ -143,6 +143,10 @@ enum Term {
     Type(String),
     Tag(String),
     Correlation(CorrelationId),
+}
+
+fn gaps() -> Term {
+    Term::Type(GAP.to_owned())
 }
 
 /// How many candidates one page of a read looks at, and how many bytes it hands out, about.
@@ -314,7 +318,7 @@ impl Log {
         let candidates = self.candidates(query);
         let mut batch = Batch::new();
         let limit = query.limited_to().map_or(u64::MAX, std::num::NonZeroU64::get);
-        let all_match = Self::is_told_by_terms(query);
+        let all_match = self.is_told_by_terms(query);
         for index in &candidates {
             if all_match || query.matches(&self.at(*index)) {
                 batch.share(&self.events, *index);
@@ -330,8 +334,11 @@ impl Log {
     }
 
     /// Whether every candidate matches, because the query names nothing beyond the terms that candidates are found by.
-    fn is_told_by_terms(query: &Query) -> bool {
+    fn is_told_by_terms(&self, query: &Query) -> bool {
         let [clause] = query.filter().clauses() else { return false };
+        if clause.sees_gaps() && !self.postings(&gaps()).is_empty() {
+            return false;
+        }
         let streams = clause.named_streams().is_some();
         let named = usize::from(streams)
             + usize::from(clause.named_categories().is_some())
@@ -353,7 +360,8 @@ impl Log {
         for clause in query.filter().clauses() {
             match self.rarest(clause) {
                 None => extend(&mut candidates, window.clone(), query.direction()),
-                Some(terms) => {
+                Some(mut terms) => {
+                    terms.extend(clause.sees_gaps().then(gaps));
                     for term in &terms {
                         extend(
                             &mut candidates,

@@ -250,10 +250,13 @@ fn a_store_that_has_lost_events_is_found_out() {
     accounts.execute("alice", Command::Deposit(1)).unwrap();
     accounts.execute("alice", Command::Close).unwrap();
     let error = accounts.load("alice").unwrap_err();
-    assert_eq!(*error.kind(), ErrorKind::MissingEvents { from: Version::new(2) });
+    assert_eq!(
+        *error.kind(),
+        ErrorKind::MissingEvents { from: Version::new(2), to: Version::new(2) }
+    );
     assert_eq!(
         error.to_string(),
-        "events are missing from version 2 on, stream account/alice, position 3"
+        "the events of versions 2 to 2 are missing, stream account/alice, position 3"
     );
 }
 

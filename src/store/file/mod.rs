@@ -32,6 +32,7 @@ mod engine;
 mod prepare;
 mod tend;
 mod file_store;
+pub mod care;
 
 pub(crate) use fault::failed;
 pub use file_store::FileStore;

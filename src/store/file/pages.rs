@@ -130,7 +130,9 @@ fn clause_cursor(view: &View<'_>, clause: &Clause) -> Option<Cursor> {
     }
     all.extend(clause.named_tags().iter().map(|tag| term(terms.tag(tag))));
     all.extend(clause.named_correlation().map(|id| term(terms.correlation(id))));
-    (!all.is_empty()).then(|| one_or(all, Cursor::All))
+    let named = (!all.is_empty()).then(|| one_or(all, Cursor::All))?;
+    let gaps = clause.sees_gaps().then(|| term(terms.gaps()));
+    Some(one_or(gaps.into_iter().chain([named]).collect(), Cursor::Any))
 }
 
 fn one_or(mut cursors: Vec<Cursor>, several: impl FnOnce(Vec<Cursor>) -> Cursor) -> Cursor {

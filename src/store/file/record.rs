@@ -84,6 +84,12 @@ pub(super) fn claimed_length(bytes: &[u8]) -> Result<u32, Fault> {
     Ok(length)
 }
 
+/// The length of the record that may begin with these bytes, if all fixed fields are as in one.
+pub(super) fn may_begin(bytes: &[u8]) -> Option<u32> {
+    let is_event = bytes.get(8..11) == Some(&[EVENT, JSON, 0]);
+    claimed_length(bytes).ok().filter(|_| is_event)
+}
+
 impl<'a> Record<'a> {
     /// Verifies the record that these bytes begin with.
     pub(super) fn decode(bytes: &'a [u8], seed: u32) -> Result<Self, Fault> {

@@ -12,7 +12,9 @@ mod filter;
 mod run;
 mod run_writer;
 mod cursor;
+mod check;
 
+pub(super) use check::{Ought, Sum};
 pub(super) use cursor::{Cursor, Part, Search, Sought, Sources, TermCursor};
 pub(super) use place::Place;
 pub(super) use recent::Recent;

@@ -195,7 +195,7 @@ impl Run {
     }
 
     /// Reads a block and verifies it. A file that ends too early is damaged, too.
-    fn read_block(&self, block: u32, into: &mut [u8]) -> Result<(), Error> {
+    pub(super) fn read_block(&self, block: u32, into: &mut [u8]) -> Result<(), Error> {
         let offset = u64::from(block) * BLOCK_BYTES as u64;
         let read = self.file.file.read_up_to(offset, into).map_err(failed("reading", self.name))?;
         if read < into.len() {
@@ -211,7 +211,7 @@ impl Run {
         Ok(filter::may_have(&self.block(1 + block)?, hash))
     }
 
-    fn fence(&self, leaf: u32) -> Result<Pair, Error> {
+    pub(super) fn fence(&self, leaf: u32) -> Result<Pair, Error> {
         let (block, offset) = self.extent.fence(leaf);
         let bytes = self.block(block)?;
         let mut fields = Fields(&bytes[offset..]);

@@ -1,6 +1,6 @@
 //! What events are found by.
 
-use crate::event::RecordedEvent;
+use crate::event::{GAP, RecordedEvent};
 use crate::id::{Category, CorrelationId, EventId, EventType, StreamId, Tag};
 use crate::store::file::beginning::StoreId;
 use crate::store::file::bytes::lower_half_of_large;
@@ -82,6 +82,10 @@ impl Terms {
 
     pub(in crate::store::file) fn event_type(self, event_type: &EventType) -> Hash {
         self.hash(Kind::Type, event_type.as_str().as_bytes())
+    }
+
+    pub(in crate::store::file) fn gaps(self) -> Hash {
+        self.hash(Kind::Type, GAP.as_bytes())
     }
 
     pub(in crate::store::file) fn tag(self, tag: &Tag) -> Hash {

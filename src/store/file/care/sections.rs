@@ -1,0 +1,188 @@
+//! What is there of a store, before its log is read: segments, whatever says how far they were synced, and what is wrong with it.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use super::finding::Finding;
+use super::search::learn_tag;
+use crate::error::Error;
+use crate::position::Position;
+use crate::storage::{FileName, Storage, StorageFile};
+use crate::store::file::address::Address;
+use crate::store::file::beginning::{self, Kind, STORE_BYTES, StoreId, decode_store};
+use crate::store::file::cache::Cache;
+use crate::store::file::fault::failed;
+use crate::store::file::index::Run;
+use crate::store::file::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::store::file::watermark::Watermark;
+
+/// A segment, or what is left of one.
+pub(super) struct Section {
+    pub(super) number: u32,
+    pub(super) file: Arc<dyn StorageFile>,
+    pub(super) length: u64,
+    pub(super) tag: u64,
+    /// What it says of itself, and what the chain of its frames begins with; `None` if that is damaged.
+    pub(super) header: Option<(SegmentHeader, u32)>,
+    /// The number in its name.
+    named: u32,
+}
+
+impl Section {
+    pub(super) fn name(&self) -> FileName {
+        FileName::Segment(self.named)
+    }
+}
+
+/// The parts of a store.
+pub(super) struct Sections {
+    pub(super) store: StoreId,
+    /// Ascending by number.
+    pub(super) all: Vec<Section>,
+    /// The whole runs of this store, by where they begin, the longest first.
+    pub(super) runs: Vec<Run>,
+    /// How far the log was synced, as the watermark and the runs know, and the last position there.
+    pub(super) synced: Address,
+    pub(super) head: Position,
+    /// What is wrong with the files that are not the log's frames.
+    pub(super) findings: Vec<Finding>,
+    /// What is wrong with the index.
+    pub(super) index_findings: Vec<Finding>,
+}
+
+impl Sections {
+    pub(super) fn of(storage: &Arc<dyn Storage>) -> Result<Self, Error> {
+        // The marks first: a writer that is at work may add to the log meanwhile.
+        let (store, store_finding) = identity(&**storage)?;
+        let mut sections = Self {
+            store,
+            all: Vec::new(),
+            runs: Vec::new(),
+            synced: Address::MIN,
+            head: Position::START,
+            findings: store_finding.into_iter().collect(),
+            index_findings: Vec::new(),
+        };
+        sections.read_watermark(&**storage)?;
+        let names = storage.list().map_err(failed("listing the directory of", FileName::Store))?;
+        sections.read_runs(storage, &names)?;
+        for name in names {
+            if let FileName::Segment(number) = name {
+                sections.add(&**storage, number)?;
+            }
+        }
+        // Of several that claim a number, the one counts that has it in its name.
+        sections.all.sort_by_key(|one| (one.number, one.named != one.number));
+        let mut last = None;
+        let (all, findings) = (&mut sections.all, &mut sections.findings);
+        all.retain(|one| {
+            let is_first = last.replace(one.number) != Some(one.number);
+            if !is_first {
+                findings.push(Finding::new(one.name(), 0, "it is the copy of another segment"));
+            }
+            is_first
+        });
+        Ok(sections)
+    }
+
+    fn read_watermark(&mut self, storage: &dyn Storage) -> Result<(), Error> {
+        let name = FileName::Watermark;
+        let Some(file) = open(storage, name)? else { return Ok(()) };
+        let (_, mark) = Watermark::read(file, self.store).map_err(failed("reading", name))?;
+        match mark {
+            Some(mark) => (self.synced, self.head) = (mark.end, mark.position),
+            None => self.findings.push(Finding::new(name, 0, "neither of its two slots is whole")),
+        }
+        Ok(())
+    }
+
+    fn read_runs(&mut self, storage: &Arc<dyn Storage>, names: &[FileName]) -> Result<(), Error> {
+        let cache = Arc::new(Cache::new(0));
+        for name in names.iter().filter(|name| matches!(name, FileName::Run(..))) {
+            // One that is gone by now was merged into another.
+            let Some(file) = open(&**storage, *name)? else { continue };
+            match Run::open(*name, cache.adopt(file), self.store, Arc::clone(&cache))? {
+                Ok(run) => {
+                    if run.coverage.to > self.synced {
+                        self.synced = run.coverage.to;
+                    }
+                    self.head = self.head.max(run.coverage.last);
+                    self.runs.push(run);
+                }
+                Err(fault) => self.index_findings.push(Finding::new(name, 0, fault)),
+            }
+        }
+        self.runs.sort_by_key(|run| (run.coverage.from, Reverse(run.coverage.to)));
+        Ok(())
+    }
+
+    fn add(&mut self, storage: &dyn Storage, named: u32) -> Result<(), Error> {
+        let name = FileName::Segment(named);
+        let Some(file) = open(storage, name)? else {
+            self.findings.push(Finding::new(name, 0, "it is not a plain file"));
+            return Ok(());
+        };
+        let length = file.len().map_err(failed("measuring", name))?;
+        let mut bytes = vec![0; SEGMENT_HEADER_BYTES as usize];
+        let read = file.read_up_to(0, &mut bytes).map_err(failed("reading", name))?;
+        let section = match SegmentHeader::decode(&bytes[..read], self.store) {
+            Ok((header, chain)) => {
+                if header.number != named {
+                    let what = format!("it is segment {} of the log", header.number);
+                    self.findings.push(Finding::new(name, 0, what));
+                }
+                let (number, tag) = (header.number, header.tag);
+                Section { number, file, length, tag, header: Some((header, chain)), named }
+            }
+            Err(fault) => {
+                self.findings.push(Finding::of_fault(name, 0, fault)?);
+                let is_foreign = beginning::decode(Kind::Segment, &bytes[..read])
+                    .is_ok_and(|store| store != self.store && SegmentHeader::decode(&bytes, store).is_ok());
+                let tag = if is_foreign { None } else { learn_tag(&*file, name, length)? };
+                let Some(tag) = tag else { return Ok(()) };
+                Section { number: named, file, length, tag, header: None, named }
+            }
+        };
+        self.all.push(section);
+        Ok(())
+    }
+}
+
+/// Who the store is: as its file says or, where that is damaged, its segments.
+fn identity(storage: &dyn Storage) -> Result<(StoreId, Option<Finding>), Error> {
+    let name = FileName::Store;
+    let what = match open(storage, name)? {
+        Some(file) => {
+            let mut bytes = vec![0; STORE_BYTES + 1];
+            let read = file.read_up_to(0, &mut bytes).map_err(failed("reading", name))?;
+            match decode_store(&bytes[..read]) {
+                Ok(store) => return Ok((store, None)),
+                Err(fault) => Finding::of_fault(name, 0, fault)?.what,
+            }
+        }
+        None => "it is missing".to_owned(),
+    };
+    let finding = Finding::new(name, 0, what);
+    let mut names = storage.list().map_err(failed("listing the directory of", name))?;
+    names.sort_unstable();
+    for name in names.into_iter().filter(|name| matches!(name, FileName::Segment(_))) {
+        let Some(file) = open(storage, name)? else { continue };
+        let mut bytes = vec![0; SEGMENT_HEADER_BYTES as usize];
+        let read = file.read_up_to(0, &mut bytes).map_err(failed("reading", name))?;
+        if let Ok(store) = beginning::decode(Kind::Segment, &bytes[..read])
+            && SegmentHeader::decode(&bytes[..read], store).is_ok()
+        {
+            return Ok((store, Some(finding)));
+        }
+    }
+    Ok((StoreId::default(), Some(finding)))
+}
+
+fn open(storage: &dyn Storage, name: FileName) -> Result<Option<Arc<dyn StorageFile>>, Error> {
+    use std::io::ErrorKind::{InvalidInput, NotFound};
+    match storage.open(name) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if matches!(error.kind(), NotFound | InvalidInput) => Ok(None),
+        Err(error) => Err(failed("opening", name)(error)),
+    }
+}

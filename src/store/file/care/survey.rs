@@ -1,0 +1,272 @@
+//! Reading what can be read of a log, whatever else of it is damaged.
+
+use std::sync::Arc;
+
+use super::finding::Finding;
+use super::search::{Found, Search};
+use super::sections::{Section, Sections};
+use crate::error::Error;
+use crate::position::Position;
+use crate::storage::FileName;
+use crate::store::file::address::Address;
+use crate::store::file::fault::Fault;
+use crate::store::file::record::Record;
+use crate::store::file::scan::{Scan, Step, Tip};
+use crate::store::file::segment::SEGMENT_HEADER_BYTES;
+
+/// What a survey comes upon, in the order of the log.
+pub(super) enum Piece<'p> {
+    /// A record that is whole. Positions ascend; where one is left out, a finding tells of it before.
+    Record(Address, &'p Record<'p>),
+    /// Something is wrong.
+    Finding(Finding),
+    /// The log ends in an unfinished write: what was seen of the commit that was begun there last counts for nothing.
+    Torn { at: Address },
+    /// So many bytes of the log were read.
+    Read(u64),
+}
+
+pub(super) type Visitor<'v> = &'v mut dyn FnMut(Piece<'_>) -> Result<(), Error>;
+
+/// How much is to be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Thoroughness {
+    /// What is known to be synced. The end of the log may be written to meanwhile.
+    Proven,
+    /// Also whole commits that lie behind an unfinished write.
+    Everything,
+}
+
+/// Goes through a log. What cannot be read is passed over, and told.
+pub(super) struct Survey<'s> {
+    sections: &'s Sections,
+    thoroughness: Thoroughness,
+    /// The last position that was seen.
+    head: Position,
+    /// The last time of recording that was seen.
+    time: i64,
+    /// What the next frame or segment has to follow; `None` behind damage, where nobody knows.
+    chain: Option<u32>,
+    /// What was found since the last record: which positions are lost by it shows with the next one.
+    pending: Vec<Finding>,
+}
+
+impl<'s> Survey<'s> {
+    pub(super) fn new(sections: &'s Sections, thoroughness: Thoroughness) -> Self {
+        Self {
+            sections,
+            thoroughness,
+            head: Position::START,
+            time: i64::MIN,
+            chain: None,
+            pending: Vec::new(),
+        }
+    }
+
+    /// Shows everything to a visitor, from the segment of this number on.
+    pub(super) fn run(mut self, visit: Visitor<'_>) -> Result<(), Error> {
+        self.pending.extend(self.sections.findings.iter().cloned());
+        let mut expected = 1;
+        for (place, section) in self.sections.all.iter().enumerate() {
+            if section.number > expected {
+                self.chain = None;
+                let what = "the segment is missing";
+                self.pending.push(Finding::new(FileName::Segment(expected), 0, what));
+            }
+            expected = section.number.saturating_add(1);
+            self.enter(section, place == 0);
+            let next = self.sections.all.get(place + 1);
+            self.section(section, next, visit)?;
+        }
+        if self.sections.synced.segment() >= expected {
+            let what = "the segment is missing";
+            self.pending.push(Finding::new(FileName::Segment(expected), 0, what));
+        }
+        let end = self.sections.head.checked_add(1).filter(|_| self.sections.head > self.head);
+        if end.is_some() && self.pending.is_empty() {
+            let file = FileName::Segment(expected.saturating_sub(1));
+            let what = "the log ends before what is known to have been synced";
+            self.pending.push(Finding::new(file, 0, what));
+        }
+        self.tell_pending(end, visit)
+    }
+
+    /// Tells what was found since the last record, now that the next position is known.
+    fn tell_pending(&mut self, next: Option<Position>, visit: Visitor<'_>) -> Result<(), Error> {
+        let first = self.head.checked_add(1);
+        let lost = first.zip(next).and_then(|(first, next)| {
+            let last = Position::new(next.get().saturating_sub(1));
+            (first <= last).then_some((first, last))
+        });
+        if lost.is_some() && self.pending.is_empty() {
+            let what = "positions are missing";
+            self.pending.push(Finding::new(FileName::Store, 0, what));
+        }
+        for mut finding in std::mem::take(&mut self.pending) {
+            finding.lost = lost;
+            visit(Piece::Finding(finding))?;
+        }
+        Ok(())
+    }
+
+    /// Holds what a segment says of itself and its predecessor against what was seen.
+    fn enter(&mut self, section: &Section, is_first: bool) {
+        let Some((header, chain)) = &section.header else {
+            self.chain = None;
+            return;
+        };
+        let follows = header.predecessor_chain == self.chain.unwrap_or(header.predecessor_chain)
+            && (self.chain.is_none() || header.last_time == self.time)
+            && self.head.checked_add(1).is_some_and(|next| {
+                header.first == next || (self.chain.is_none() && header.first > next)
+            });
+        if !follows && !is_first {
+            let what = "the segment does not follow the one before it";
+            self.pending.push(Finding::new(FileName::Segment(section.number), 0, what));
+        }
+        if is_first && header.number == 1 && header.first != Position::new(1) {
+            let what = "the first segment does not begin at the first position";
+            self.pending.push(Finding::new(FileName::Segment(section.number), 0, what));
+        }
+        self.chain = Some(*chain);
+    }
+
+    fn section(
+        &mut self,
+        section: &Section,
+        next: Option<&Section>,
+        visit: Visitor<'_>,
+    ) -> Result<(), Error> {
+        let promised = next.and_then(|next| next.header.as_ref()).filter(|(header, _)| {
+            header.number == section.number + 1 && header.predecessor_length >= SEGMENT_HEADER_BYTES
+        });
+        let limit = promised.map_or(section.length, |(header, _)| header.predecessor_length.into());
+        let search = Search { file: &*section.file, name: section.name(), tag: section.tag, limit };
+        let start = Address::new(section.number, SEGMENT_HEADER_BYTES);
+        let mut scan = Scan::new(Arc::clone(&section.file), section.tag, limit, self.tip(start));
+        if let Some((header, _)) = &section.header
+            && header.first > self.head
+        {
+            scan.tip.head = Position::new(header.first.get() - 1);
+        }
+        if self.chain.is_none() && !self.resume(&mut scan, &search, start.offset().into(), visit)? {
+            return Ok(());
+        }
+        loop {
+            let mut seen = scan.tip.end.offset().into();
+            let mut failed = Ok(());
+            let before = scan.tip.end;
+            let step = scan.next(|at, record| {
+                seen = u64::from(at.offset()) + u64::from(record.length);
+                if failed.is_ok() {
+                    failed = self.show(at, record, visit);
+                }
+            });
+            let (offset, fault) = match step? {
+                Step::Frame { header, .. } => {
+                    failed?;
+                    self.chain = Some(scan.tip.chain);
+                    visit(Piece::Read(header.length.into()))?;
+                    continue;
+                }
+                Step::End => break,
+                Step::Bad { offset, fault } => (offset, fault),
+            };
+            failed?;
+            let is_last = next.is_none();
+            if is_last && !self.is_promised(before, &search)? {
+                visit(Piece::Torn { at: before })?;
+                if self.thoroughness == Thoroughness::Proven {
+                    return Ok(());
+                }
+                if !self.resume_at_a_whole_frame(&mut scan, &search, before, fault)? {
+                    return Ok(());
+                }
+                continue;
+            }
+            self.pending.push(Finding::of_fault(section.name(), offset, fault)?);
+            if !self.resume(&mut scan, &search, offset.max(seen), visit)? {
+                self.chain = None;
+                return Ok(());
+            }
+        }
+        if promised.is_some() && section.length != limit {
+            let what = "its length is not the one that its successor names";
+            self.pending.push(Finding::new(section.name(), limit.min(section.length), what));
+        }
+        Ok(())
+    }
+
+    fn tip(&self, end: Address) -> Tip {
+        let chain = self.chain.unwrap_or(0);
+        Tip {
+            end,
+            head: self.head,
+            chain,
+            time: self.time,
+            last_frame: end,
+            last_end: end,
+            last_chain: chain,
+        }
+    }
+
+    fn show(&mut self, at: Address, record: &Record<'_>, visit: Visitor<'_>) -> Result<(), Error> {
+        let position = record.event.position();
+        self.tell_pending(Some(position), visit)?;
+        self.head = position;
+        self.time = record.event.recorded_at().timestamp_micros();
+        visit(Piece::Record(at, record))
+    }
+
+    /// Shows single records from an offset on, up to the next frame, where the scan goes on; false if there is none.
+    fn resume(
+        &mut self,
+        scan: &mut Scan,
+        search: &Search<'_>,
+        from: u64,
+        visit: Visitor<'_>,
+    ) -> Result<bool, Error> {
+        let number = scan.tip.end.segment();
+        let mut at = from;
+        loop {
+            match search.next(at, self.head)? {
+                None => return Ok(false),
+                Some(Found::Frame(offset, header)) => {
+                    scan.tip = self.tip(Address::new(number, offset));
+                    scan.tip.head = Position::new(header.first.get() - 1);
+                    scan.tip.chain = header.chain;
+                    return Ok(true);
+                }
+                Some(Found::Record(offset, bytes)) => {
+                    let record = Record::decode(&bytes, search.seed());
+                    let Ok(record) = record else { return Ok(false) };
+                    self.show(Address::new(number, offset), &record, visit)?;
+                    at = u64::from(offset) + u64::from(record.length);
+                }
+            }
+        }
+    }
+
+    /// Whether anything says that the log was synced beyond this place.
+    fn is_promised(&self, end: Address, search: &Search<'_>) -> Result<bool, Error> {
+        Ok(self.sections.synced > end || search.is_promised(end.offset())?)
+    }
+
+    /// Goes on at the next commit that is whole.
+    fn resume_at_a_whole_frame(
+        &mut self,
+        scan: &mut Scan,
+        search: &Search<'_>,
+        end: Address,
+        fault: Fault,
+    ) -> Result<bool, Error> {
+        let Some((offset, header)) = search.next_whole_frame(end.next().offset(), self.head)? else {
+            return Ok(false);
+        };
+        self.pending.push(Finding::of_fault(search.name, end.offset().into(), fault)?);
+        scan.tip = self.tip(Address::new(end.segment(), offset));
+        scan.tip.head = Position::new(header.first.get() - 1);
+        scan.tip.chain = header.chain;
+        Ok(true)
+    }
+}

@@ -1,0 +1,107 @@
+//! Holding runs against the log.
+
+use super::blocks::CONTENT_BYTES;
+use super::leaf::Pair;
+use super::place::Place;
+use super::run::Run;
+use super::terms::{Hash, Terms};
+use super::filter;
+use crate::error::Error;
+use crate::event::RecordedEvent;
+use crate::store::file::address::Address;
+use crate::store::file::cache::BLOCK_BYTES;
+use crate::store::file::fault::Fault;
+
+/// What a set of pairs comes to, in whatever order they are added. Two sets that come to the same are the same, but for an
+/// accident that nobody lives to see.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::store::file) struct Sum {
+    pairs: u64,
+    sum: u128,
+}
+
+impl Sum {
+    fn add(&mut self, (hash, address): Pair) {
+        let mixed = (u128::from(hash) << 64 | u128::from(address.number()))
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
+        let mixed = (mixed ^ mixed >> 67).wrapping_mul(0xD6E8_FEB8_6659_FD93_C2B2_AE3D_27D4_EB4F);
+        self.pairs += 1;
+        self.sum = self.sum.wrapping_add(mixed ^ mixed >> 71);
+    }
+}
+
+/// Collects what the index has to hold of events.
+#[derive(Debug)]
+pub(in crate::store::file) struct Ought {
+    terms: Terms,
+    pub(in crate::store::file) sum: Sum,
+    hashes: Vec<Hash>,
+}
+
+impl Ought {
+    pub(in crate::store::file) fn new(terms: Terms) -> Self {
+        Self { terms, sum: Sum::default(), hashes: Vec::new() }
+    }
+
+    /// Adds an event.
+    pub(in crate::store::file) fn add(&mut self, event: &RecordedEvent<'_>, at: Address) {
+        let hashes = &mut self.hashes;
+        hashes.clear();
+        self.terms.of_event(event, |hash| {
+            if !hashes.contains(&hash) {
+                hashes.push(hash);
+            }
+        });
+        for hash in &*hashes {
+            self.sum.add((*hash, at));
+        }
+    }
+}
+
+impl Run {
+    /// Reads all of the run but its places, and says what its pairs come to; an error of the kind `Damaged` if anything in it does
+    /// not fit.
+    pub(in crate::store::file) fn check(&self) -> Result<Sum, Error> {
+        let (mut sum, mut last, mut terms) = (Sum::default(), None, 0);
+        let mut block = vec![0; BLOCK_BYTES];
+        let mut filter_block = 0;
+        self.read_block(1, &mut block)?;
+        for leaf in 0..self.extent.leaves {
+            let pairs = self.leaf(leaf)?;
+            let wrong = |what| Err(self.damage(leaf, Fault::Wrong(what)));
+            if pairs.first().is_none_or(|first| Some(*first) <= last) {
+                return wrong("the leaves are out of order");
+            }
+            if pairs.first() != Some(&self.fence(leaf)?) {
+                return wrong("a leaf is not what its fence says");
+            }
+            for pair in pairs {
+                if last.is_none_or(|(hash, _)| hash != pair.0) {
+                    terms += 1;
+                    let number = filter::block_of(pair.0, self.extent.filter);
+                    while filter_block < number {
+                        filter_block += 1;
+                        self.read_block(1 + filter_block, &mut block)?;
+                    }
+                    if !filter::may_have(&block[..CONTENT_BYTES], pair.0) {
+                        return wrong("the filter lacks a term");
+                    }
+                }
+                sum.add(pair);
+                last = Some(pair);
+            }
+        }
+        for rest in filter_block + 1..self.extent.filter {
+            self.read_block(1 + rest, &mut block)?;
+        }
+        if terms != self.extent.terms {
+            return Err(self.damage(0, Fault::Wrong("it has not as many terms as it says")));
+        }
+        Ok(sum)
+    }
+
+    /// All places, in their order.
+    pub(in crate::store::file) fn places(&self) -> impl Iterator<Item = Result<Place, Error>> {
+        (0..self.extent.places).map(|place| self.place(place))
+    }
+}
