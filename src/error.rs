@@ -108,6 +108,8 @@ pub enum ErrorKind {
         /// The file that makes use of it.
         file: String,
     },
+    /// A store is to be made in a directory that holds files of one. Nothing was changed. Choose an empty directory.
+    Occupied,
     /// Somebody has the store open for writing already. Use the handle that is open, or wait for the other process to end.
     InUse,
     /// There is no room, or no more is allowed. Nothing was written, and what is stored is safe. Make room; appending goes
@@ -160,6 +162,7 @@ impl fmt::Display for ErrorKind {
             Self::Unsupported { file } => {
                 write!(f, "{file} was written by a newer version of annals")
             }
+            Self::Occupied => write!(f, "the directory is not empty"),
             Self::InUse => write!(f, "the store is open already"),
             Self::StorageFull => write!(f, "there is no room"),
             Self::Poisoned => write!(f, "the store takes no more writes until it is opened anew"),

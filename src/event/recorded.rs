@@ -101,6 +101,28 @@ impl<'a> RecordedEvent<'a> {
         })
     }
 
+    /// A gap in this stream.
+    pub(crate) fn gap(
+        stream: String,
+        version: Version,
+        position: Position,
+        recorded_at: DateTime<Utc>,
+        id: EventId,
+    ) -> RecordedEvent<'static> {
+        RecordedEvent {
+            position,
+            version,
+            recorded_at,
+            id,
+            schema: SchemaVersion::FIRST,
+            stream: stream.into(),
+            event_type: GAP.into(),
+            tags: "".into(),
+            metadata: EncodedMetadata::encode(&Metadata::new()).into_owned(),
+            payload: b"null".into(),
+        }
+    }
+
     /// The second part of the stream's name, borrowed for as long as the event itself borrows.
     #[inline]
     pub(crate) fn key(&self) -> Cow<'a, str> {
@@ -136,8 +158,8 @@ impl RecordedEvent<'_> {
     }
 
     /// Whether this is a gap: it stands where an event was lost to damage, when a store was
-    /// [salvaged](crate::store::care::salvage). A gap in the stream of an event keeps its version; where nobody knows the stream, it
-    /// stands in one of the category `$gap`. Its payload tells which positions were lost together.
+    /// [salvaged](crate::store::care::salvage). It stands in the stream of that event, at its version; where nobody knows those, in
+    /// a stream of the category `$gap`.
     #[must_use]
     #[inline]
     pub fn is_gap(&self) -> bool {

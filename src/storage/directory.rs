@@ -13,6 +13,7 @@ use super::seam::{Storage, StorageFile, StorageLock};
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
+    is_read_only: bool,
 }
 
 impl Directory {
@@ -25,7 +26,13 @@ impl Directory {
         for made in path.canonicalize()?.ancestors().take(missing) {
             made.parent().map_or(Ok(()), sync_names_of)?;
         }
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), is_read_only: false })
+    }
+
+    /// The directory at this path, in which nothing is to be changed: files are opened to be read, and whatever would change
+    /// anything is an error.
+    pub fn to_read(path: impl AsRef<Path>) -> Self {
+        Self { path: path.as_ref().to_owned(), is_read_only: true }
     }
 
     /// Where it is.
@@ -63,7 +70,8 @@ impl Directory {
 impl Storage for Directory {
     fn open(&self, name: FileName) -> io::Result<Arc<dyn StorageFile>> {
         self.check_plain(name)?;
-        let file = OpenOptions::new().read(true).write(true).open(self.path_of(name))?;
+        let file =
+            OpenOptions::new().read(true).write(!self.is_read_only).open(self.path_of(name))?;
         Ok(Arc::new(PlainFile(file)))
     }
 

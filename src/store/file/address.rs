@@ -12,6 +12,9 @@ impl Address {
     /// Before the log.
     pub(super) const MIN: Self = Self(0);
 
+    /// Behind every log.
+    pub(super) const MAX: Self = Self(u64::MAX);
+
     pub(super) fn new(segment: u32, offset: u32) -> Self {
         Self(u64::from(segment) << 32 | u64::from(offset))
     }

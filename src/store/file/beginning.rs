@@ -14,8 +14,11 @@
 //!  └────────────┴─────────────┴─────────────────┴────────────┴──────────┘
 //! ```
 
+use uuid::Uuid;
+
 use super::bytes::{Fields, checksum};
 use super::fault::Fault;
+use crate::position::Position;
 
 /// The identity of a store, in all its files.
 pub(super) type StoreId = [u8; 16];
@@ -77,16 +80,29 @@ pub(super) fn decode(kind: Kind, bytes: &[u8]) -> Result<StoreId, Fault> {
     fields.array().ok_or(Fault::Short)
 }
 
-/// A store file, of a store that was made from no other.
-pub(super) fn encode_store(store: StoreId) -> Vec<u8> {
-    let mut bytes = encode(Kind::Store, store);
+/// Who a store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Identity {
+    /// Its own id, which no other store has. A backup is the same store.
+    pub id: Uuid,
+    /// The store that this one was restored or salvaged from, and the last position that they share.
+    pub parent: Option<(Uuid, Position)>,
+}
+
+/// A store file.
+pub(super) fn encode_store(identity: &Identity) -> Vec<u8> {
+    let mut bytes = encode(Kind::Store, identity.id.into_bytes());
+    let (parent, position) = identity.parent.unwrap_or((Uuid::nil(), Position::START));
+    bytes.extend_from_slice(parent.as_bytes());
+    bytes.extend_from_slice(&position.get().to_le_bytes());
     bytes.resize(STORE_BYTES - 4, 0);
     let sum = checksum(0, &bytes);
     bytes.extend_from_slice(&sum.to_le_bytes());
     bytes
 }
 
-pub(super) fn decode_store(bytes: &[u8]) -> Result<StoreId, Fault> {
+pub(super) fn decode_store(bytes: &[u8]) -> Result<Identity, Fault> {
     let (content, sum) = bytes.split_last_chunk().ok_or(Fault::Short)?;
     if bytes.len() != STORE_BYTES {
         return Err(Fault::Wrong("it has not the length of a store file"));
@@ -96,7 +112,11 @@ pub(super) fn decode_store(bytes: &[u8]) -> Result<StoreId, Fault> {
     if checksum(0, content) != u32::from_le_bytes(*sum) {
         return Err(Fault::Checksum);
     }
-    store
+    let id = Uuid::from_bytes(store?);
+    let mut fields = Fields(&content[BEGINNING_BYTES..]);
+    let parent = Uuid::from_bytes(fields.array().ok_or(Fault::Short)?);
+    let position = Position::new(fields.u64().ok_or(Fault::Short)?);
+    Ok(Identity { id, parent: (!parent.is_nil()).then_some((parent, position)) })
 }
 
 #[cfg(test)]
@@ -113,11 +133,17 @@ mod tests {
 
     #[test]
     fn a_store_file_is_laid_out_as_documented() {
-        let bytes = encode_store(id());
+        let identity = Identity { id: Uuid::from_bytes(id()), parent: None };
+        let bytes = encode_store(&identity);
         assert_eq!(bytes.len(), STORE_BYTES);
         assert_eq!(crate::store::file::bytes::hex(&bytes[..64]), GOLDEN.replace(' ', ""));
         assert_eq!(bytes[64..124], [0; 60]);
-        assert_eq!(decode_store(&bytes), Ok(id()));
+        assert_eq!(decode_store(&bytes), Ok(identity));
+        let parent = Some((Uuid::from_bytes([7; 16]), Position::new(9)));
+        let restored = encode_store(&Identity { parent, ..identity });
+        let golden = format!("{}0900000000000000", "07".repeat(16));
+        assert_eq!(crate::store::file::bytes::hex(&restored[40..64]), golden);
+        assert_eq!(decode_store(&restored), Ok(Identity { parent, ..identity }));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
 use super::address::Address;
+use super::beginning::Identity;
 use super::frame::FrameBuilder;
 use super::groups::Groups;
 use super::heads::Heads;
@@ -23,6 +24,7 @@ use super::space::Space;
 use super::view::{View, damaged_run};
 use super::writer::{NotStaged, Shared, Staged, Writer};
 use crate::error::{Error, ErrorKind};
+use crate::event::RecordedEvent;
 use crate::position::Position;
 use crate::storage::StorageLock;
 use crate::store::commit::{AppendError, Appended, Commit};
@@ -46,6 +48,7 @@ pub(super) type Answer = Result<Appended, AppendError>;
 pub(super) struct Engine {
     pub(super) options: FileOptions,
     pub(super) report: RecoveryReport,
+    pub(super) identity: Identity,
     pub(super) workshop: Workshop,
     pub(super) log: Log,
     pub(super) terms: Terms,
@@ -105,6 +108,7 @@ impl Engine {
         Self {
             options,
             report: recovered.report,
+            identity: recovered.identity,
             workshop,
             log,
             terms,
@@ -239,6 +243,31 @@ impl Engine {
         }
         self.finish(&mut writer, &mut answers[resting..]);
         answers
+    }
+
+    /// Writes commits that have their places already: they follow what is there.
+    pub(super) fn adopt(&self, commits: &[Vec<RecordedEvent<'_>>]) -> Result<(), Error> {
+        self.relieve()?;
+        let adopt = || {
+            let _leading = Leading(&self.heads);
+            let mut writer = self.writer.lock();
+            for events in commits {
+                while let Err(NotStaged::NoRoom) = self.adopt_one(&mut writer, events) {
+                    writer.commit(self.shared(), &self.sources().growing().recent)?;
+                    writer.roll(self.shared())?;
+                }
+            }
+            writer.commit(self.shared(), &self.sources().growing().recent)
+        };
+        self.groups.exclusively(adopt, abandoned)
+    }
+
+    fn adopt_one(
+        &self,
+        writer: &mut Writer,
+        events: &[RecordedEvent<'_>],
+    ) -> Result<(), NotStaged> {
+        writer.adopt(events, &mut self.sources().growing().recent.write())
     }
 
     /// Writes what is staged. If that fails, none of the answers that rest on it is given.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::address::Address;
+use super::beginning::Identity;
 use super::cache::Cache;
 use super::engine::{Engine, abandoned};
 use super::options::FileOptions;
@@ -17,7 +18,7 @@ use super::recovery::recover;
 use super::report::RecoveryReport;
 use crate::clock::to_micros;
 use crate::error::{Error, ErrorKind};
-use crate::event::Batch;
+use crate::event::{Batch, RecordedEvent};
 use crate::id::StreamId;
 use crate::position::{Position, Version};
 use crate::storage::{Directory, Storage};
@@ -91,7 +92,16 @@ impl FileStore {
         FileOptions::default()
     }
 
-    fn open_with(storage: Arc<dyn Storage>, options: FileOptions) -> Result<Self, Error> {
+    /// Who the store is, and from which other it was made.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.engine.identity
+    }
+
+    pub(super) fn open_with(
+        storage: Arc<dyn Storage>,
+        options: FileOptions,
+    ) -> Result<Self, Error> {
         let lock = storage.lock().map_err(|source| match source.kind() {
             io::ErrorKind::WouldBlock => {
                 let holder = source.to_string();
@@ -120,6 +130,13 @@ impl FileStore {
     /// [`Synced`](super::Durability::Synced) everything is already.
     pub fn sync(&self) -> Result<Position, Error> {
         self.engine.sync()
+    }
+
+    /// Writes commits of another store, which have their places already: they follow what is there.
+    pub(super) fn adopt(&self, commits: &[Vec<RecordedEvent<'_>>]) -> Result<(), Error> {
+        self.engine.adopt(commits)?;
+        self.look_after();
+        Ok(())
     }
 
     /// Sees to it that what is due is done.

@@ -34,6 +34,7 @@ mod tend;
 mod file_store;
 pub mod care;
 
+pub use beginning::Identity;
 pub(crate) use fault::failed;
 pub use file_store::FileStore;
 pub use options::{Durability, FileOptions, Upkeep};

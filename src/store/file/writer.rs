@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::address::Address;
 use super::beginning::StoreId;
 use super::fault::failed;
-use super::frame::FrameBuilder;
+use super::frame::{FRAME_HEADER_BYTES, FrameBuilder};
 use super::heads::Heads;
 use super::index::Recent;
 use super::log::{Log, Segment};
@@ -92,8 +92,7 @@ impl Writer {
             Some(last) => now.max(last),
             None => now,
         };
-        let frame = self.staged.tip.end;
-        let (first, start) = (self.next_position(), self.staged.builder.bytes.len());
+        let first = self.next_position();
         let mut appended = Appended {
             first,
             last: first,
@@ -104,7 +103,54 @@ impl Writer {
         };
         self.check_size(commit).map_err(NotStaged::TooLarge)?;
         let fresh = FreshEventIds::made_of(recorded_at, random);
+        let start = self.begin_frame();
         self.build(commit, (versions, fresh), &mut appended, recent);
+        self.end_frame(start, (appended.last, recorded_at), recent)?;
+        Ok(appended)
+    }
+
+    /// Builds the frame of a commit that has its places already: they follow what is staged.
+    pub(super) fn adopt(
+        &mut self,
+        events: &[RecordedEvent<'_>],
+        recent: &mut Recent,
+    ) -> Result<(), NotStaged> {
+        let Some(last) = events.last() else { return Ok(()) };
+        let count = u32::try_from(events.len()).expect("it was a commit before");
+        let start = self.begin_frame();
+        for (ordinal, event) in (0..).zip(events) {
+            self.add_record(event, (ordinal, count), recent);
+        }
+        self.end_frame(start, (last.position(), last.recorded_at()), recent)
+    }
+
+    fn begin_frame(&mut self) -> usize {
+        self.staged.builder.begin();
+        self.staged.builder.bytes.len() - FRAME_HEADER_BYTES as usize
+    }
+
+    fn add_record(
+        &mut self,
+        event: &RecordedEvent<'_>,
+        (ordinal, count): (u32, u32),
+        recent: &mut Recent,
+    ) {
+        let (seed, builder) = (seed(self.segment.header.tag), &mut self.staged.builder);
+        let at = u32::try_from(builder.bytes.len()).expect("the size was checked");
+        let sum = record::encode(&mut builder.bytes, seed, event, (ordinal, count));
+        builder.add(sum);
+        let length = u32::try_from(builder.bytes.len()).expect("the size was checked") - at;
+        recent.add(event, (self.tip.end.plus(at), length), ordinal == 0);
+    }
+
+    /// Completes the frame that was begun at this place of what is staged. If the segment has no room for it, it is forgotten.
+    fn end_frame(
+        &mut self,
+        start: usize,
+        (last, recorded_at): (Position, DateTime<Utc>),
+        recent: &mut Recent,
+    ) -> Result<(), NotStaged> {
+        let frame = self.staged.tip.end;
         let length = self.staged.builder.bytes.len() - start;
         let end = u64::from(frame.offset()) + length as u64;
         let is_alone = frame.offset() == SEGMENT_HEADER_BYTES;
@@ -113,20 +159,19 @@ impl Writer {
             recent.truncate(frame);
             return Err(NotStaged::NoRoom);
         }
-        let tag = self.segment.header.tag;
+        let (tag, first) = (self.segment.header.tag, self.next_position());
         let chain = self.staged.builder.finish(tag, first, self.synced.0, self.staged.tip.chain);
         let end = frame.plus(u32::try_from(length).expect("the size was checked"));
-        let time = recorded_at.timestamp_micros();
         self.staged.tip = Tip {
             end,
-            head: appended.last,
+            head: last,
             chain,
-            time,
+            time: recorded_at.timestamp_micros(),
             last_frame: frame,
             last_end: end,
             last_chain: chain,
         };
-        Ok(appended)
+        Ok(())
     }
 
     fn next_position(&self) -> Position {
@@ -164,12 +209,9 @@ impl Writer {
         appended: &mut Appended,
         recent: &mut Recent,
     ) {
-        let seed = seed(self.segment.header.tag);
         let count = u32::try_from(commit.events().count()).expect("the size was checked");
-        let (tip, builder) = (self.tip.end, &mut self.staged.builder);
         let mut position = appended.first.get();
         let mut ordinal = 0;
-        builder.begin();
         for (write, version) in commit.writes().iter().zip(versions) {
             let mut version = version.get();
             for event in &write.events {
@@ -182,11 +224,7 @@ impl Writer {
                     id: event.id().unwrap_or_else(|| fresh.take()),
                 };
                 let recorded = RecordedEvent::new(&placement, event);
-                let at = u32::try_from(builder.bytes.len()).expect("the size was checked");
-                let sum = record::encode(&mut builder.bytes, seed, &recorded, (ordinal, count));
-                builder.add(sum);
-                let length = u32::try_from(builder.bytes.len()).expect("the size was checked") - at;
-                recent.add(&recorded, (tip.plus(at), length), ordinal == 0);
+                self.add_record(&recorded, (ordinal, count), recent);
                 appended.ids.push(placement.id);
                 appended.last = placement.position;
                 (position, ordinal) = (position + 1, ordinal + 1);

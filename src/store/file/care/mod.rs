@@ -5,6 +5,10 @@ mod search;
 mod sections;
 mod survey;
 mod verify;
+mod copy;
+mod lost;
+mod salvage;
 
 pub use finding::{Finding, Findings};
-pub use verify::{Verification, Verify};
+pub use salvage::{Copied, restore, salvage};
+pub use verify::{Verification, verify};

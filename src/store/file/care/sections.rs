@@ -12,7 +12,7 @@ use crate::store::file::address::Address;
 use crate::store::file::beginning::{self, Kind, STORE_BYTES, StoreId, decode_store};
 use crate::store::file::cache::Cache;
 use crate::store::file::fault::failed;
-use crate::store::file::index::Run;
+use crate::store::file::index::{Coverage, Run};
 use crate::store::file::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::store::file::watermark::Watermark;
 
@@ -29,6 +29,10 @@ pub(super) struct Section {
 }
 
 impl Section {
+    pub(super) fn start(&self) -> Address {
+        Address::new(self.number, SEGMENT_HEADER_BYTES)
+    }
+
     pub(super) fn name(&self) -> FileName {
         FileName::Segment(self.named)
     }
@@ -39,8 +43,11 @@ pub(super) struct Sections {
     pub(super) store: StoreId,
     /// Ascending by number.
     pub(super) all: Vec<Section>,
+    /// Which segment is the first that is read, and the last position before it.
+    pub(super) first: u32,
+    pub(super) before: Position,
     /// The whole runs of this store, by where they begin, the longest first.
-    pub(super) runs: Vec<Run>,
+    runs: Vec<Arc<Run>>,
     /// How far the log was synced, as the watermark and the runs know, and the last position there.
     pub(super) synced: Address,
     pub(super) head: Position,
@@ -57,6 +64,8 @@ impl Sections {
         let mut sections = Self {
             store,
             all: Vec::new(),
+            first: 1,
+            before: Position::START,
             runs: Vec::new(),
             synced: Address::MIN,
             head: Position::START,
@@ -85,6 +94,36 @@ impl Sections {
         Ok(sections)
     }
 
+    /// Leaves out the segments that hold no events after this position, as far as those behind them tell.
+    pub(super) fn leave_out(&mut self, after: Position) {
+        let begins =
+            |section: &Section| section.header.map_or(Position::START, |(header, _)| header.first);
+        let is_old = |two: &[Section]| (Position::new(2)..=after).contains(&begins(&two[1]));
+        let old = self.all.windows(2).take_while(|two| is_old(two)).count();
+        self.all.drain(..old);
+        if old > 0 {
+            self.first = self.all[0].number;
+            self.before = Position::new(begins(&self.all[0]).get() - 1);
+        }
+    }
+
+    /// How many bytes the segments have.
+    pub(super) fn bytes(&self) -> u64 {
+        self.all.iter().map(|section| section.length).sum()
+    }
+
+    /// The runs that a recovery would choose, but for those that begin before what is read.
+    pub(super) fn chosen_runs(&self) -> impl Iterator<Item = &Arc<Run>> {
+        let start = self.all.first().map_or(Address::MIN, Section::start);
+        let mut end = None;
+        self.runs.iter().filter(move |run| {
+            let Coverage { from, to, .. } = run.coverage;
+            let is_next = end.map_or(from >= start, |end| from == end);
+            end = if is_next { Some(to) } else { end };
+            is_next
+        })
+    }
+
     fn read_watermark(&mut self, storage: &dyn Storage) -> Result<(), Error> {
         let name = FileName::Watermark;
         let Some(file) = open(storage, name)? else { return Ok(()) };
@@ -107,7 +146,7 @@ impl Sections {
                         self.synced = run.coverage.to;
                     }
                     self.head = self.head.max(run.coverage.last);
-                    self.runs.push(run);
+                    self.runs.push(Arc::new(run));
                 }
                 Err(fault) => self.index_findings.push(Finding::new(name, 0, fault)),
             }
@@ -136,8 +175,10 @@ impl Sections {
             }
             Err(fault) => {
                 self.findings.push(Finding::of_fault(name, 0, fault)?);
-                let is_foreign = beginning::decode(Kind::Segment, &bytes[..read])
-                    .is_ok_and(|store| store != self.store && SegmentHeader::decode(&bytes, store).is_ok());
+                let is_foreign =
+                    beginning::decode(Kind::Segment, &bytes[..read]).is_ok_and(|store| {
+                        store != self.store && SegmentHeader::decode(&bytes, store).is_ok()
+                    });
                 let tag = if is_foreign { None } else { learn_tag(&*file, name, length)? };
                 let Some(tag) = tag else { return Ok(()) };
                 Section { number: named, file, length, tag, header: None, named }
@@ -156,7 +197,7 @@ fn identity(storage: &dyn Storage) -> Result<(StoreId, Option<Finding>), Error> 
             let mut bytes = vec![0; STORE_BYTES + 1];
             let read = file.read_up_to(0, &mut bytes).map_err(failed("reading", name))?;
             match decode_store(&bytes[..read]) {
-                Ok(store) => return Ok((store, None)),
+                Ok(identity) => return Ok((identity.id.into_bytes(), None)),
                 Err(fault) => Finding::of_fault(name, 0, fault)?.what,
             }
         }

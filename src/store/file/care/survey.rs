@@ -56,7 +56,7 @@ impl<'s> Survey<'s> {
         Self {
             sections,
             thoroughness,
-            head: Position::START,
+            head: sections.before,
             time: i64::MIN,
             chain: None,
             pending: Vec::new(),
@@ -66,7 +66,7 @@ impl<'s> Survey<'s> {
     /// Shows everything to a visitor, from the segment of this number on.
     pub(super) fn run(mut self, visit: Visitor<'_>) -> Result<(), Error> {
         self.pending.extend(self.sections.findings.iter().cloned());
-        let mut expected = 1;
+        let mut expected = self.sections.first;
         for (place, section) in self.sections.all.iter().enumerate() {
             if section.number > expected {
                 self.chain = None;
@@ -142,7 +142,7 @@ impl<'s> Survey<'s> {
         });
         let limit = promised.map_or(section.length, |(header, _)| header.predecessor_length.into());
         let search = Search { file: &*section.file, name: section.name(), tag: section.tag, limit };
-        let start = Address::new(section.number, SEGMENT_HEADER_BYTES);
+        let start = section.start();
         let mut scan = Scan::new(Arc::clone(&section.file), section.tag, limit, self.tip(start));
         if let Some((header, _)) = &section.header
             && header.first > self.head
@@ -260,7 +260,8 @@ impl<'s> Survey<'s> {
         end: Address,
         fault: Fault,
     ) -> Result<bool, Error> {
-        let Some((offset, header)) = search.next_whole_frame(end.next().offset(), self.head)? else {
+        let Some((offset, header)) = search.next_whole_frame(end.next().offset(), self.head)?
+        else {
             return Ok(false);
         };
         self.pending.push(Finding::of_fault(search.name, end.offset().into(), fault)?);

@@ -1,11 +1,11 @@
 //! Holding runs against the log.
 
 use super::blocks::CONTENT_BYTES;
+use super::filter;
 use super::leaf::Pair;
 use super::place::Place;
 use super::run::Run;
 use super::terms::{Hash, Terms};
-use super::filter;
 use crate::error::Error;
 use crate::event::RecordedEvent;
 use crate::store::file::address::Address;
@@ -63,36 +63,27 @@ impl Run {
     /// not fit.
     pub(in crate::store::file) fn check(&self) -> Result<Sum, Error> {
         let (mut sum, mut last, mut terms) = (Sum::default(), None, 0);
-        let mut block = vec![0; BLOCK_BYTES];
-        let mut filter_block = 0;
-        self.read_block(1, &mut block)?;
+        let mut filter = self.filter_block(0)?;
         for leaf in 0..self.extent.leaves {
             let pairs = self.leaf(leaf)?;
             let wrong = |what| Err(self.damage(leaf, Fault::Wrong(what)));
-            if pairs.first().is_none_or(|first| Some(*first) <= last) {
-                return wrong("the leaves are out of order");
-            }
-            if pairs.first() != Some(&self.fence(leaf)?) {
-                return wrong("a leaf is not what its fence says");
+            if pairs.first() != Some(&self.fence(leaf)?) || pairs.first() <= last.as_ref() {
+                return wrong("a leaf is not what its fence says, or out of order");
             }
             for pair in pairs {
-                if last.is_none_or(|(hash, _)| hash != pair.0) {
-                    terms += 1;
-                    let number = filter::block_of(pair.0, self.extent.filter);
-                    while filter_block < number {
-                        filter_block += 1;
-                        self.read_block(1 + filter_block, &mut block)?;
-                    }
-                    if !filter::may_have(&block[..CONTENT_BYTES], pair.0) {
-                        return wrong("the filter lacks a term");
-                    }
+                terms += u64::from(last.is_none_or(|(hash, _)| hash != pair.0));
+                while filter.0 < filter::block_of(pair.0, self.extent.filter) {
+                    filter = self.filter_block(filter.0 + 1)?;
+                }
+                if !filter::may_have(&filter.1[..CONTENT_BYTES], pair.0) {
+                    return wrong("the filter lacks a term");
                 }
                 sum.add(pair);
                 last = Some(pair);
             }
         }
-        for rest in filter_block + 1..self.extent.filter {
-            self.read_block(1 + rest, &mut block)?;
+        for rest in filter.0 + 1..self.extent.filter {
+            self.filter_block(rest)?;
         }
         if terms != self.extent.terms {
             return Err(self.damage(0, Fault::Wrong("it has not as many terms as it says")));
@@ -100,8 +91,25 @@ impl Run {
         Ok(sum)
     }
 
-    /// All places, in their order.
-    pub(in crate::store::file) fn places(&self) -> impl Iterator<Item = Result<Place, Error>> {
-        (0..self.extent.places).map(|place| self.place(place))
+    fn filter_block(&self, number: u32) -> Result<(u32, Vec<u8>), Error> {
+        let mut block = vec![0; BLOCK_BYTES];
+        self.read_block(1 + number, &mut block)?;
+        Ok((number, block))
+    }
+
+    /// Shows every pair.
+    pub(in crate::store::file) fn each_pair(
+        &self,
+        mut each: impl FnMut(Hash, Address),
+    ) -> Result<(), Error> {
+        for leaf in 0..self.extent.leaves {
+            self.leaf(leaf)?.into_iter().for_each(|(hash, address)| each(hash, address));
+        }
+        Ok(())
+    }
+
+    /// The place of this number, if there are as many.
+    pub(in crate::store::file) fn place_at(&self, number: u32) -> Result<Option<Place>, Error> {
+        (number < self.extent.places).then(|| self.place(number)).transpose()
     }
 }

@@ -20,4 +20,4 @@ pub(super) use place::Place;
 pub(super) use recent::Recent;
 pub(super) use run::{Coverage, Run};
 pub(super) use run_writer::{Workshop, to_be_merged};
-pub(super) use terms::Terms;
+pub(super) use terms::{Hash, Terms};

@@ -73,7 +73,11 @@ impl Terms {
     }
 
     pub(in crate::store::file) fn stream(self, stream: &StreamId) -> Hash {
-        self.hash(Kind::Stream, stream.as_str().as_bytes())
+        self.stream_name(stream.as_str().as_bytes())
+    }
+
+    pub(in crate::store::file) fn stream_name(self, name: &[u8]) -> Hash {
+        self.hash(Kind::Stream, name)
     }
 
     pub(in crate::store::file) fn category(self, category: &Category) -> Hash {

@@ -6,4 +6,4 @@ mod tail;
 mod recover;
 
 pub(super) use recover::{Recovered, recover};
-pub(super) use segments::{name_segment, random_tag, write_header};
+pub(super) use segments::{name_segment, random_tag, write_header, write_store};

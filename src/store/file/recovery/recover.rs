@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::position::Position;
 use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::address::Address;
-use crate::store::file::beginning::StoreId;
+use crate::store::file::beginning::{Identity, StoreId};
 use crate::store::file::cache::Cache;
 use crate::store::file::fault::{Fault, failed};
 use crate::store::file::index::{Coverage, Part, Run, Sources, Terms, Workshop};
@@ -20,6 +20,7 @@ use crate::store::file::watermark::{Mark, Watermark};
 
 /// A store that is ready to be written to.
 pub(in crate::store::file) struct Recovered {
+    pub(in crate::store::file) identity: Identity,
     pub(in crate::store::file) workshop: Workshop,
     pub(in crate::store::file) log: Log,
     pub(in crate::store::file) terms: Terms,
@@ -55,7 +56,8 @@ pub(in crate::store::file) fn recover(
     recent_bytes: u32,
 ) -> Result<Recovered, Error> {
     let names = storage.list().map_err(failed("listing the directory of", FileName::Store))?;
-    let (store, is_new) = segments::identity(&storage, &names)?;
+    let (identity, is_new) = segments::identity(&storage, &names)?;
+    let store = identity.id.into_bytes();
     let names = if is_new {
         storage.list().map_err(failed("listing the directory of", FileName::Store))?
     } else {
@@ -105,6 +107,7 @@ pub(in crate::store::file) fn recover(
     let sources = replay.sources;
     let terms = Terms::of_store(store);
     let mut recovered = Recovered {
+        identity,
         workshop,
         terms,
         sources,

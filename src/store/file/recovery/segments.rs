@@ -3,10 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use crate::error::{Error, ErrorKind};
 use crate::position::Position;
 use crate::storage::{FileName, Storage, StorageFile};
-use crate::store::file::beginning::{STORE_BYTES, StoreId, decode_store, encode_store};
+use crate::store::file::beginning::{Identity, STORE_BYTES, StoreId, decode_store, encode_store};
 use crate::store::file::bytes::lower_half_of_large;
 use crate::store::file::fault::{Fault, failed};
 use crate::store::file::log::{Log, Segment};
@@ -27,14 +29,14 @@ fn numbers(names: &[FileName]) -> Vec<u32> {
 pub(super) fn identity(
     storage: &Arc<dyn Storage>,
     names: &[FileName],
-) -> Result<(StoreId, bool), Error> {
+) -> Result<(Identity, bool), Error> {
     let name = FileName::Store;
     match storage.open(name) {
         Ok(file) => {
             let mut bytes = vec![0; STORE_BYTES + 1];
             let read = file.read_up_to(0, &mut bytes).map_err(failed("reading", name))?;
-            let store = decode_store(&bytes[..read]).map_err(|fault| fault.at(name, 0))?;
-            Ok((store, false))
+            let identity = decode_store(&bytes[..read]).map_err(|fault| fault.at(name, 0))?;
+            Ok((identity, false))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             check_nothing_is_lost(storage, names)?;
@@ -80,8 +82,9 @@ pub(super) fn last_non_zero(
     }
 }
 
-fn make_store(storage: &Arc<dyn Storage>) -> Result<StoreId, Error> {
-    let store = storage.random().to_le_bytes();
+fn make_store(storage: &Arc<dyn Storage>) -> Result<Identity, Error> {
+    let identity = Identity { id: Uuid::from_u128_le(storage.random()), parent: None };
+    let store = identity.id.into_bytes();
     let header = SegmentHeader {
         number: 1,
         tag: random_tag(&**storage),
@@ -93,8 +96,16 @@ fn make_store(storage: &Arc<dyn Storage>) -> Result<StoreId, Error> {
     let spare = storage.create(FileName::Spare).map_err(failed("making", FileName::Spare))?;
     write_header(&*spare, &header, store)?;
     name_segment(storage, header.number)?;
-    write_whole(storage, (FileName::StoreDraft, FileName::Store), &encode_store(store))?;
-    Ok(store)
+    write_store(storage, &identity)?;
+    Ok(identity)
+}
+
+/// Writes the file that says who a store is. With that it is complete.
+pub(in crate::store::file) fn write_store(
+    storage: &Arc<dyn Storage>,
+    identity: &Identity,
+) -> Result<(), Error> {
+    write_whole(storage, (FileName::StoreDraft, FileName::Store), &encode_store(identity))
 }
 
 /// A number that no payload contains but by the unlikeliest accident.

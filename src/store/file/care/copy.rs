@@ -1,0 +1,207 @@
+//! Making a store from what is read of another.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::error::{Error, ErrorKind};
+use crate::event::{GAP, RecordedEvent};
+use crate::id::FreshEventIds;
+use crate::position::{Position, Version};
+use crate::storage::{FileName, Storage};
+use crate::store::event_store::EventStore;
+use crate::store::file::address::Address;
+use crate::store::file::beginning::{Identity, StoreId};
+use crate::store::file::fault::failed;
+use crate::store::file::file_store::FileStore;
+use crate::store::file::options::{Durability, FileOptions};
+use crate::store::file::record::Record;
+use crate::store::file::recovery::write_store;
+
+/// How much is collected before it is written.
+const BATCH_BYTES: usize = 1 << 20;
+/// How many gaps make up a commit.
+const GAPS_MAX: u64 = 1000;
+
+/// Knows where lost events stood. It is told of everything in the order of the log.
+pub(super) trait Lore {
+    /// The stream and the version of the lost event at this position, if they are known.
+    fn was_in(&mut self, position: Position) -> Option<(String, Version)>;
+
+    /// Takes note of an event that is left.
+    fn pass(&mut self, event: &RecordedEvent<'_>);
+}
+
+/// A store that is being made. Until it is whole it has no file that says who it is, so that nobody takes it for one that is.
+pub(super) struct Copy {
+    storage: Arc<dyn Storage>,
+    parent: StoreId,
+    store: FileStore,
+    batch: Vec<Vec<RecordedEvent<'static>>>,
+    batch_bytes: usize,
+    /// The last position that was collected, and the time of recording there.
+    head: Position,
+    time: DateTime<Utc>,
+    events: u64,
+    gaps: u64,
+    commit: Collected,
+}
+
+/// What was read of a commit.
+#[derive(Default)]
+struct Collected {
+    /// Where the first record that was read lay.
+    at: Address,
+    first: Position,
+    count: u32,
+    events: Vec<RecordedEvent<'static>>,
+}
+
+/// A store that was made.
+pub(super) struct Finished {
+    pub(super) identity: Identity,
+    /// Its last position.
+    pub(super) head: Position,
+    pub(super) events: u64,
+    pub(super) gaps: u64,
+}
+
+impl Copy {
+    /// Begins a store on a storage in which there is none.
+    pub(super) fn begin(storage: impl Storage, parent: StoreId) -> Result<Self, Error> {
+        let storage: Arc<dyn Storage> = Arc::new(storage);
+        let names = storage.list().map_err(failed("listing the directory of", FileName::Store))?;
+        if !names.is_empty() {
+            return Err(Error::new(ErrorKind::Occupied).detail(format!("by {}", names[0])));
+        }
+        let options = FileOptions::default().durability(Durability::Buffered);
+        let store = FileStore::open_with(Arc::clone(&storage), options)?;
+        storage.remove(FileName::Store).map_err(failed("removing", FileName::Store))?;
+        storage.sync_names().map_err(failed("syncing the names beside", FileName::Store))?;
+        let (batch, commit) = (Vec::new(), Collected::default());
+        let (head, time) = (Position::START, DateTime::UNIX_EPOCH);
+        let (batch_bytes, events, gaps) = (0, 0, 0);
+        Ok(Self { storage, parent, store, batch, batch_bytes, head, time, events, gaps, commit })
+    }
+
+    /// Adds a record. Positions that were left out before it become gaps.
+    pub(super) fn add(
+        &mut self,
+        at: Address,
+        record: &Record<'_>,
+        lore: &mut dyn Lore,
+    ) -> Result<(), Error> {
+        let first = Position::new(record.event.position().get() - u64::from(record.ordinal));
+        if self.commit.events.is_empty() || first != self.commit.first {
+            self.end_commit(lore)?;
+            self.commit = Collected { at, first, count: record.count, events: Vec::new() };
+        }
+        self.commit.events.push(record.event.clone().into_owned());
+        Ok(())
+    }
+
+    /// Forgets what was read of a commit from this address on, if that is not all of it.
+    pub(super) fn drop_unfinished(&mut self, at: Address) {
+        if self.commit.at >= at && self.commit.events.len() < self.commit.count as usize {
+            self.commit.events.clear();
+        }
+    }
+
+    fn end_commit(&mut self, lore: &mut dyn Lore) -> Result<(), Error> {
+        let Collected { first, count, events: records, .. } = std::mem::take(&mut self.commit);
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.fill_up_to(first, lore)?;
+        let mut events: Vec<RecordedEvent<'static>> = Vec::with_capacity(count as usize);
+        for record in records {
+            let between = in_between(events.last(), &record);
+            self.put_gaps(record.position(), between, &mut events, lore);
+            lore.pass(&record);
+            (self.head, self.time) = (record.position(), record.recorded_at());
+            self.events += 1;
+            events.push(record);
+        }
+        let end = first.get().saturating_add(count.into());
+        self.put_gaps(Position::new(end), None, &mut events, lore);
+        self.put(events)
+    }
+
+    /// Fills everything before this position with gaps.
+    fn fill_up_to(&mut self, end: Position, lore: &mut dyn Lore) -> Result<(), Error> {
+        while next(self.head) < end {
+            let mut gaps = Vec::new();
+            let to = self.head.get().saturating_add(1 + GAPS_MAX).min(end.get());
+            self.put_gaps(Position::new(to), None, &mut gaps, lore);
+            self.put(gaps)?;
+        }
+        Ok(())
+    }
+
+    /// Adds gaps for the positions before this one: in the stream, and behind the version, that they lie between, if there is one.
+    fn put_gaps(
+        &mut self,
+        end: Position,
+        between: Option<(String, Version)>,
+        into: &mut Vec<RecordedEvent<'static>>,
+        lore: &mut dyn Lore,
+    ) {
+        let mut ids = FreshEventIds::at(self.time);
+        let start = self.head.get();
+        while next(self.head) < end {
+            let position = next(self.head);
+            let in_commit = || {
+                let (stream, before) = between.as_ref()?;
+                let version = before.get() + position.get() - start;
+                Some((stream.clone(), Version::new(version)))
+            };
+            let nobody_knows = || (format!("{GAP}/{position}"), Version::new(1));
+            let known = lore.was_in(position).or_else(in_commit);
+            let (stream, version) = known.unwrap_or_else(nobody_knows);
+            into.push(RecordedEvent::gap(stream, version, position, self.time, ids.take()));
+            self.head = position;
+            self.gaps += 1;
+        }
+    }
+
+    fn put(&mut self, events: Vec<RecordedEvent<'static>>) -> Result<(), Error> {
+        self.batch_bytes += events.iter().map(|event| event.payload().len() + 128).sum::<usize>();
+        self.batch.push(events);
+        if self.batch_bytes >= BATCH_BYTES { self.write() } else { Ok(()) }
+    }
+
+    fn write(&mut self) -> Result<(), Error> {
+        self.store.adopt(&self.batch)?;
+        self.batch.clear();
+        self.batch_bytes = 0;
+        Ok(())
+    }
+
+    /// Completes the store. It goes up to `head` at least: what is missing up to there becomes gaps.
+    pub(super) fn finish(mut self, head: Position, lore: &mut dyn Lore) -> Result<Finished, Error> {
+        self.end_commit(lore)?;
+        self.fill_up_to(next(head), lore)?;
+        self.write()?;
+        self.store.close()?;
+        let parent = Some((Uuid::from_bytes(self.parent), self.head));
+        let identity = Identity { parent, ..self.store.identity() };
+        write_store(&self.storage, &identity)?;
+        Ok(Finished { identity, head: self.head, events: self.events, gaps: self.gaps })
+    }
+}
+
+fn next(position: Position) -> Position {
+    Position::new(position.get().saturating_add(1))
+}
+
+/// Behind which version of which stream the events between two of a commit stood, if the two leave only that.
+fn in_between(
+    before: Option<&RecordedEvent<'static>>,
+    behind: &RecordedEvent<'static>,
+) -> Option<(String, Version)> {
+    let before = before.filter(|before| before.stream() == behind.stream())?;
+    let positions = behind.position().get() - before.position().get();
+    let versions = behind.version().get().checked_sub(before.version().get());
+    (versions == Some(positions)).then(|| (before.stream().to_string(), before.version()))
+}

@@ -1,0 +1,126 @@
+//! Saving what is left of a damaged store, and taking a store back to an earlier position.
+
+use std::sync::Arc;
+
+use super::copy::{Copy, Finished, Lore};
+use super::finding::{Finding, Findings};
+use super::lost::Lost;
+use super::sections::Sections;
+use super::survey::{Piece, Survey, Thoroughness};
+use crate::error::{Error, ErrorKind};
+use crate::event::RecordedEvent;
+use crate::position::{Position, Version};
+use crate::progress::Progress;
+use crate::storage::Storage;
+use crate::store::file::beginning::Identity;
+
+/// What became of a store that was made from another.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Copied {
+    /// Who the new store is.
+    pub identity: Identity,
+    /// Its last position.
+    pub head: Position,
+    /// How many events it has.
+    pub events: u64,
+    /// How many positions are [gaps](crate::RecordedEvent::is_gap), because their events are lost.
+    pub gaps: u64,
+    /// What was wrong with the other, and what is lost by that.
+    pub findings: Findings,
+}
+
+/// Makes a new store, in an empty directory, of everything that can be read of a damaged one.
+///
+/// Positions, versions, times and ids stay what they were. Where events are lost, [gaps](crate::RecordedEvent::is_gap) stand:
+/// each at its version in its stream, if the index or the other events of the commit tell which that was. A commit of which a part
+/// is lost keeps the rest. What the damaged store has not proven to be synced is taken over if it is whole.
+///
+/// The damaged store is only read. The new one has an id of its own and names the other as its parent. Until it is complete, it has
+/// no identity and is refused as damaged; if this is interrupted, remove what is there and begin anew.
+pub fn salvage(
+    damaged: impl Storage,
+    into: impl Storage,
+    mut progress: impl FnMut(Progress),
+) -> Result<Copied, Error> {
+    let storage: Arc<dyn Storage> = Arc::new(damaged);
+    let sections = Sections::of(&storage)?;
+    let mut reached = Progress::new(0, 2 * sections.bytes());
+    let (mut lost, mut findings) = Lost::of(&sections, &mut |bytes| {
+        reached.done = bytes;
+        progress(reached);
+    })?;
+    let mut copy = Copy::begin(into, sections.store)?;
+    Survey::new(&sections, Thoroughness::Everything).run(&mut |piece| {
+        match piece {
+            Piece::Record(at, record) => copy.add(at, record, &mut lost)?,
+            Piece::Finding(_) => {}
+            Piece::Torn { at } => copy.drop_unfinished(at),
+            Piece::Read(bytes) => {
+                reached.done += bytes;
+                progress(reached);
+            }
+        }
+        Ok(())
+    })?;
+    let finished = copy.finish(sections.head, &mut lost)?;
+    lost.ends().for_each(|finding| findings.add(finding));
+    Ok(finished.with(findings))
+}
+
+/// Makes a new store, in an empty directory, of another (a backup, or one that is not open for writing) as it was at a position:
+/// of the commits up to there.
+///
+/// Positions, versions, times and ids stay what they were; the new store has an id of its own and names the other as its parent.
+/// A damaged store is refused. If this is interrupted, remove what is there and begin anew.
+pub fn restore(
+    store: impl Storage,
+    into: impl Storage,
+    up_to: Position,
+    mut progress: impl FnMut(Progress),
+) -> Result<Copied, Error> {
+    let storage: Arc<dyn Storage> = Arc::new(store);
+    let sections = Sections::of(&storage)?;
+    let mut copy = Copy::begin(into, sections.store)?;
+    let mut reached = Progress::new(0, sections.bytes());
+    Survey::new(&sections, Thoroughness::Proven).run(&mut |piece| match piece {
+        Piece::Record(at, record) => {
+            let last = record.event.position().get() - u64::from(record.ordinal) - 1;
+            let is_meant =
+                last.checked_add(record.count.into()).is_some_and(|last| last <= up_to.get());
+            if is_meant { copy.add(at, record, &mut Nothing) } else { Ok(()) }
+        }
+        Piece::Finding(Finding { file, offset, what, .. }) => {
+            Err(Error::new(ErrorKind::Damaged { file, offset }).detail(what))
+        }
+        Piece::Torn { at } => {
+            copy.drop_unfinished(at);
+            Ok(())
+        }
+        Piece::Read(bytes) => {
+            reached.done += bytes;
+            progress(reached);
+            Ok(())
+        }
+    })?;
+    let finished = copy.finish(Position::START, &mut Nothing)?;
+    Ok(finished.with(Findings::default()))
+}
+
+/// Where nothing is lost, nothing is known of it.
+struct Nothing;
+
+impl Lore for Nothing {
+    fn was_in(&mut self, _: Position) -> Option<(String, Version)> {
+        None
+    }
+
+    fn pass(&mut self, _: &RecordedEvent<'_>) {}
+}
+
+impl Finished {
+    fn with(self, findings: Findings) -> Copied {
+        let Self { identity, head, events, gaps } = self;
+        Copied { identity, head, events, gaps, findings }
+    }
+}
