@@ -25,6 +25,7 @@ mod creation;
 mod damage;
 mod repair;
 mod hostile;
+mod salvage;
 mod same_trace;
 mod misplaced;
 mod rivals;

@@ -15,7 +15,7 @@ use crate::store::file::address::Address;
 use crate::store::file::beginning::{Identity, StoreId};
 use crate::store::file::fault::failed;
 use crate::store::file::file_store::FileStore;
-use crate::store::file::options::{Durability, FileOptions};
+use crate::store::file::options::{Durability, FileOptions, Upkeep};
 use crate::store::file::record::Record;
 use crate::store::file::recovery::write_store;
 
@@ -75,7 +75,8 @@ impl Copy {
         if !names.is_empty() {
             return Err(Error::new(ErrorKind::Occupied).detail(format!("by {}", names[0])));
         }
-        let options = FileOptions::default().durability(Durability::Buffered);
+        let options =
+            FileOptions::default().durability(Durability::Buffered).upkeep(Upkeep::Inline);
         let store = FileStore::open_with(Arc::clone(&storage), options)?;
         storage.remove(FileName::Store).map_err(failed("removing", FileName::Store))?;
         storage.sync_names().map_err(failed("syncing the names beside", FileName::Store))?;
@@ -114,12 +115,13 @@ impl Copy {
             return Ok(());
         }
         self.fill_up_to(first, lore)?;
+        self.time = records[0].recorded_at();
         let mut events: Vec<RecordedEvent<'static>> = Vec::with_capacity(count as usize);
         for record in records {
             let between = in_between(events.last(), &record);
             self.put_gaps(record.position(), between, &mut events, lore);
             lore.pass(&record);
-            (self.head, self.time) = (record.position(), record.recorded_at());
+            self.head = record.position();
             self.events += 1;
             events.push(record);
         }

@@ -22,6 +22,8 @@ const LOOKED_UP_MAX: usize = 1 << 20;
 struct Stream {
     id: StreamId,
     last: Version,
+    /// How many lost events of unknown streams lie before that: if more have come since, its next version is not known.
+    unknown: u64,
     /// Where the lost events lay behind which none of the stream has come yet, and their versions.
     end: Option<(Address, Version)>,
 }
@@ -33,6 +35,8 @@ pub(super) struct Lost {
     events: BTreeMap<Position, (Address, Vec<Hash>)>,
     /// The streams among those hashes, as far as events of them are left.
     streams: HashMap<Hash, Stream>,
+    /// How many lost events have come that may be of any stream.
+    unknown: u64,
 }
 
 /// Positions that are lost, and between which addresses they lay.
@@ -73,6 +77,7 @@ impl Lost {
             terms: Terms::of_store(sections.store),
             events: BTreeMap::new(),
             streams: HashMap::new(),
+            unknown: 0,
         };
         lost.look_up(sections, &ranges)?;
         lost.name_streams(sections)?;
@@ -81,7 +86,7 @@ impl Lost {
 
     /// Looks for the lost events in the runs that are whole.
     fn look_up(&mut self, sections: &Sections, ranges: &[Range]) -> Result<(), Error> {
-        if ranges.is_empty() {
+        if ranges.is_empty() || !sections.is_certain {
             return Ok(());
         }
         let mut found: BTreeMap<Address, Vec<Hash>> = BTreeMap::new();
@@ -126,8 +131,12 @@ impl Lost {
                 let stream = record.event.stream();
                 let hash = self.terms.stream_name(stream.as_str().as_bytes());
                 if hashes.contains(&hash) {
-                    let new =
-                        || Stream { id: stream.to_stream_id(), last: Version::ZERO, end: None };
+                    let new = || Stream {
+                        id: stream.to_stream_id(),
+                        last: Version::ZERO,
+                        unknown: 0,
+                        end: None,
+                    };
                     self.streams.entry(hash).or_insert_with(new);
                 }
             }
@@ -150,9 +159,16 @@ impl Lost {
 
 impl Lore for Lost {
     fn was_in(&mut self, position: Position) -> Option<(String, Version)> {
-        let (address, hashes) = self.events.get(&position)?;
+        let Some((address, hashes)) = self.events.get(&position) else {
+            self.unknown += 1;
+            return None;
+        };
         let hash = hashes.iter().find(|hash| self.streams.contains_key(hash))?;
-        let stream = self.streams.get_mut(hash)?;
+        let stream = self.streams.get_mut(hash).filter(|stream| stream.unknown == self.unknown);
+        let Some(stream) = stream else {
+            self.unknown += 1;
+            return None;
+        };
         stream.last = Version::new(stream.last.get() + 1);
         stream.end.get_or_insert((*address, stream.last));
         Some((stream.id.to_string(), stream.last))
@@ -164,7 +180,7 @@ impl Lore for Lost {
         }
         let hash = self.terms.stream_name(event.stream().as_str().as_bytes());
         if let Some(stream) = self.streams.get_mut(&hash) {
-            (stream.last, stream.end) = (event.version(), None);
+            (stream.last, stream.unknown, stream.end) = (event.version(), self.unknown, None);
         }
     }
 }

@@ -117,12 +117,13 @@ impl Search<'_> {
     }
 }
 
-/// The tag of a segment whose header is damaged: that of the first frame that bears one out, together with its first record.
+/// The tag of a segment whose header is damaged, and the position that it begins with: those of the first frame that bears a tag
+/// out, together with its first record.
 pub(super) fn learn_tag(
     file: &dyn StorageFile,
     name: FileName,
     limit: u64,
-) -> Result<Option<u64>, Error> {
+) -> Result<Option<(u64, Position)>, Error> {
     let any = Search { file, name, tag: 0, limit };
     any.windows(SEGMENT_HEADER_BYTES.into(), |offset, bytes| {
         let Some(tag) = Fields(bytes).u64().filter(|tag| *tag != 0) else { return Ok(None) };
@@ -132,6 +133,6 @@ pub(super) fn learn_tag(
         let length = header.length.max(FRAME_HEADER_BYTES + RECORD_BYTES_MIN) - FRAME_HEADER_BYTES;
         let left = limit.saturating_sub(start.into());
         let bytes = search.read(start, length.min(u32::try_from(left).unwrap_or(length)))?;
-        Ok(Record::decode(&bytes, seed(tag)).is_ok().then_some(tag))
+        Ok(Record::decode(&bytes, seed(tag)).is_ok().then_some((tag, header.first)))
     })
 }

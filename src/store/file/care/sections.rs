@@ -1,6 +1,7 @@
 //! What is there of a store, before its log is read: segments, whatever says how far they were synced, and what is wrong with it.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::finding::Finding;
@@ -24,6 +25,8 @@ pub(super) struct Section {
     pub(super) tag: u64,
     /// What it says of itself, and what the chain of its frames begins with; `None` if that is damaged.
     pub(super) header: Option<(SegmentHeader, u32)>,
+    /// The first position in it, as far as that is known.
+    first: Position,
     /// The number in its name.
     named: u32,
 }
@@ -55,6 +58,8 @@ pub(super) struct Sections {
     pub(super) findings: Vec<Finding>,
     /// What is wrong with the index.
     pub(super) index_findings: Vec<Finding>,
+    /// Whether each segment is known to be the one that its number says.
+    pub(super) is_certain: bool,
 }
 
 impl Sections {
@@ -71,6 +76,7 @@ impl Sections {
             head: Position::START,
             findings: store_finding.into_iter().collect(),
             index_findings: Vec::new(),
+            is_certain: true,
         };
         sections.read_watermark(&**storage)?;
         let names = storage.list().map_err(failed("listing the directory of", FileName::Store))?;
@@ -80,18 +86,29 @@ impl Sections {
                 sections.add(&**storage, number)?;
             }
         }
-        // Of several that claim a number, the one counts that has it in its name.
-        sections.all.sort_by_key(|one| (one.number, one.named != one.number));
-        let mut last = None;
-        let (all, findings) = (&mut sections.all, &mut sections.findings);
-        all.retain(|one| {
-            let is_first = last.replace(one.number) != Some(one.number);
-            if !is_first {
-                findings.push(Finding::new(one.name(), 0, "it is the copy of another segment"));
-            }
-            is_first
-        });
+        sections.put_in_order();
         Ok(sections)
+    }
+
+    /// Puts the segments into the order of their positions, whatever they are called.
+    fn put_in_order(&mut self) {
+        // Of several that are the same, the one counts that has its number in its name.
+        self.all.sort_by_key(|one| (one.first, one.named != one.number));
+        let (mut last, mut tags) = (0, HashSet::new());
+        let (all, findings, is_certain) = (&mut self.all, &mut self.findings, &mut self.is_certain);
+        all.retain_mut(|one| {
+            if !tags.insert(one.tag) {
+                findings.push(Finding::new(one.name(), 0, "it is the copy of another segment"));
+                return false;
+            }
+            if one.number <= last {
+                // It is not the one in its name. Which it is nobody knows.
+                one.number = last + 1;
+                *is_certain = false;
+            }
+            last = one.number;
+            true
+        });
     }
 
     /// Leaves out the segments that hold no events after this position, as far as those behind them tell.
@@ -171,7 +188,8 @@ impl Sections {
                     self.findings.push(Finding::new(name, 0, what));
                 }
                 let (number, tag) = (header.number, header.tag);
-                Section { number, file, length, tag, header: Some((header, chain)), named }
+                let first = header.first;
+                Section { number, file, length, tag, header: Some((header, chain)), first, named }
             }
             Err(fault) => {
                 self.findings.push(Finding::of_fault(name, 0, fault)?);
@@ -180,8 +198,8 @@ impl Sections {
                         store != self.store && SegmentHeader::decode(&bytes, store).is_ok()
                     });
                 let tag = if is_foreign { None } else { learn_tag(&*file, name, length)? };
-                let Some(tag) = tag else { return Ok(()) };
-                Section { number: named, file, length, tag, header: None, named }
+                let Some((tag, first)) = tag else { return Ok(()) };
+                Section { number: named, file, length, tag, header: None, first, named }
             }
         };
         self.all.push(section);

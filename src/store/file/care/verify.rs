@@ -154,6 +154,27 @@ struct Audited {
     is_told: bool,
 }
 
+impl Audited {
+    /// Holds the place that is due against the event at this address, and goes on to the next.
+    fn compare_place(
+        &mut self,
+        at: Address,
+        event: &RecordedEvent<'_>,
+    ) -> Result<Option<Finding>, Error> {
+        let time = event.recorded_at().timestamp_micros();
+        if self.place != (Place { position: event.position(), time, address: at }) {
+            let what = "a place is not where it says";
+            return Ok(Some(Finding::new(self.run.name, 0, what)));
+        }
+        match self.run.place_at(self.next_place) {
+            Ok(Some(next)) => (self.next_place, self.place) = (self.next_place + 1, next),
+            Ok(None) => self.place.address = Address::MAX,
+            Err(error) => return Finding::from_error(error).map(Some),
+        }
+        Ok(None)
+    }
+}
+
 /// Holds what a survey finds against the laws.
 struct Audit<'a> {
     progress: Progress,
@@ -199,19 +220,16 @@ impl<'a> Audit<'a> {
     fn check_runs(&mut self, sections: &Sections) -> Result<(), Error> {
         sections.index_findings.iter().for_each(|one| self.add(one.clone()));
         for run in sections.chosen_runs() {
-            match run.check() {
-                Ok(sum) => {
-                    let place = run.place_at(0)?.expect("a run has places");
-                    self.runs.push_back(Audited {
-                        run: Arc::clone(run),
-                        sum,
-                        next_place: 1,
-                        place,
-                        is_told: false,
-                    });
+            let checked = run.check().and_then(|sum| Ok((sum, run.place_at(0)?)));
+            let (sum, place) = match checked {
+                Ok((sum, place)) => (sum, place.expect("a run has places")),
+                Err(error) => {
+                    self.add(Finding::from_error(error)?);
+                    continue;
                 }
-                Err(error) => self.add(Finding::from_error(error)?),
-            }
+            };
+            let run = Arc::clone(run);
+            self.runs.push_back(Audited { run, sum, next_place: 1, place, is_told: false });
         }
         Ok(())
     }
@@ -275,16 +293,9 @@ impl<'a> Audit<'a> {
             if let Some(audited) = self.runs.front_mut().filter(|one| one.run.coverage.from <= at) {
                 self.ought.add(event, at);
                 if audited.place.address <= at && !audited.is_told {
-                    let time = event.recorded_at().timestamp_micros();
-                    let place = Place { position: event.position(), time, address: at };
-                    audited.is_told = audited.place != place;
-                    if audited.is_told {
-                        let name = audited.run.name;
-                        self.found.findings.add(Finding::new(name, 0, "a place is not the log's"));
-                    } else if let Some(next) = audited.run.place_at(audited.next_place)? {
-                        (audited.next_place, audited.place) = (audited.next_place + 1, next);
-                    } else {
-                        audited.place.address = Address::MAX;
+                    if let Some(finding) = audited.compare_place(at, event)? {
+                        audited.is_told = true;
+                        self.found.findings.add(finding);
                     }
                 }
             }
