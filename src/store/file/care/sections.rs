@@ -94,21 +94,28 @@ impl Sections {
     fn put_in_order(&mut self) {
         // Of several that are the same, the one counts that has its number in its name.
         self.all.sort_by_key(|one| (one.first, one.named != one.number));
-        let (mut last, mut tags) = (0, HashSet::new());
-        let (all, findings, is_certain) = (&mut self.all, &mut self.findings, &mut self.is_certain);
-        all.retain_mut(|one| {
-            if !tags.insert(one.tag) {
+        let (mut tags, mut numbers) = (HashSet::new(), HashSet::new());
+        let findings = &mut self.findings;
+        self.all.retain(|one| {
+            let is_new =
+                tags.insert(one.tag) && (one.header.is_none() || numbers.insert(one.number));
+            if !is_new {
                 findings.push(Finding::new(one.name(), 0, "it is the copy of another segment"));
-                return false;
             }
-            if one.number <= last {
-                // It is not the one in its name. Which it is nobody knows.
+            is_new
+        });
+        // Those that do not say which they are lie between those that do.
+        let mut last = 0;
+        for place in 0..self.all.len() {
+            let behind = self.all[place..].iter().find(|one| one.header.is_some());
+            let next = behind.map_or(u32::MAX, |one| one.number);
+            let one = &mut self.all[place];
+            if one.header.is_none() && !(last + 1..next).contains(&one.number) {
                 one.number = last + 1;
-                *is_certain = false;
+                self.is_certain = false;
             }
             last = one.number;
-            true
-        });
+        }
     }
 
     /// Leaves out the segments that hold no events after this position, as far as those behind them tell.
