@@ -92,8 +92,8 @@ impl Sections {
 
     /// Puts the segments into the order of their positions, whatever they are called.
     fn put_in_order(&mut self) {
-        // Of several that are the same, the one counts that has its number in its name.
-        self.all.sort_by_key(|one| (one.first, one.named != one.number));
+        // Of several that are the same, the one counts that says so, or else has its number in its name.
+        self.all.sort_by_key(|one| (one.first, one.header.is_none(), one.named != one.number));
         let (mut tags, mut numbers) = (HashSet::new(), HashSet::new());
         let findings = &mut self.findings;
         self.all.retain(|one| {

@@ -1,0 +1,218 @@
+//! Copying a store while it is in use.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::sections::{Section, Sections};
+use crate::error::{Error, ErrorKind};
+use crate::position::Position;
+use crate::progress::Progress;
+use crate::storage::{FileName, Storage, StorageFile};
+use crate::store::file::address::Address;
+use crate::store::file::fault::{Fault, failed};
+use crate::store::file::recovery::{name_segment, write_store};
+use crate::store::file::scan::{Scan, Step, Tip};
+use crate::store::file::segment::SEGMENT_HEADER_BYTES;
+use crate::store::file::watermark::{Mark, Watermark};
+
+/// What a backup came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackedUp {
+    /// Everything up to this position is in the backup.
+    pub up_to: Position,
+    /// How many bytes of the log were written now.
+    pub bytes: u64,
+}
+
+/// Makes a backup of a store, which may be in use, or brings an earlier one up to date.
+///
+/// The backup is the same store, as far as it was synced when this was called. It opens as one, and a
+/// [follower](crate::store::FileStore::follow) reads it as it is. Of an earlier backup in the directory only what is new is
+/// written; one that was written to as a store is left alone, with an error of the kind [`Occupied`](ErrorKind::Occupied). All of the
+/// log that is read is verified: a damaged store is refused, and the earlier backup stays what it was. If this is
+/// interrupted, run it again.
+pub fn backup(
+    store: impl Storage,
+    into: impl Storage,
+    mut progress: impl FnMut(Progress),
+) -> Result<BackedUp, Error> {
+    let source: Arc<dyn Storage> = Arc::new(store);
+    let sections = Sections::of(&source)?;
+    if let Some(finding) = sections.findings.first() {
+        let kind = ErrorKind::Damaged { file: finding.file.clone(), offset: finding.offset };
+        return Err(Error::new(kind).detail(finding.what.clone()));
+    }
+    let target: Arc<dyn Storage> = Arc::new(into);
+    let copied = target.list().map_err(failed("listing the directory of", FileName::Store))?;
+    let is_new = !copied.contains(&FileName::Store);
+    if !is_new && Sections::of(&target)?.store != sections.store {
+        return Err(Error::new(ErrorKind::Occupied).detail("by another store"));
+    }
+    let mut copy = Copying {
+        source,
+        target,
+        end: sections.end()?,
+        tip: Tip::before(sections.all.first()),
+        written: 0,
+    };
+    let mut reached = Progress::new(0, sections.bytes_up_to(copy.end));
+    for (place, section) in sections.all.iter().enumerate() {
+        let is_followed = sections.all.get(place + 1).is_some_and(|next| next.start() <= copy.end);
+        copy.segment(section, is_followed, &copied, &mut |bytes| {
+            reached.done += bytes;
+            progress(reached);
+        })?;
+        if !is_followed {
+            break;
+        }
+    }
+    copy.index(&sections, &copied)?;
+    copy.watermark(&sections)?;
+    if is_new {
+        write_store(&copy.target, &sections.identity)?;
+    }
+    Ok(BackedUp { up_to: copy.tip.head, bytes: copy.written })
+}
+
+/// A backup at work.
+struct Copying {
+    source: Arc<dyn Storage>,
+    target: Arc<dyn Storage>,
+    /// Where the backup is to end.
+    end: Address,
+    tip: Tip,
+    written: u64,
+}
+
+/// How much is collected before it is written.
+const BATCH_BYTES: usize = 1 << 20;
+
+impl Copying {
+    /// Brings a segment of the backup up to date, and syncs it.
+    fn segment(
+        &mut self,
+        section: &Section,
+        is_followed: bool,
+        copied: &[FileName],
+        read: &mut dyn FnMut(u64),
+    ) -> Result<(), Error> {
+        let name = section.name();
+        let is_there = copied.contains(&name);
+        let into = if is_there { name } else { FileName::Spare };
+        let file = if is_there { self.target.open(into) } else { self.target.create(into) };
+        let file = file.map_err(failed("opening", into))?;
+        let limit = if is_followed { section.length } else { self.end.offset().into() };
+        let mut header = vec![0; SEGMENT_HEADER_BYTES as usize];
+        let missing = || Fault::Short.at(name, 0);
+        section.file.read_exact_at(0, &mut header).map_err(|_| missing())?;
+        self.tip.end = section.start();
+        self.tip.chain = section.header.as_ref().ok_or_else(missing)?.1;
+        let mut part = Part { file: &*file, name: into, at: 0, bytes: header };
+        let mut scan = Scan::new(Arc::clone(&section.file), section.tag, limit, self.tip);
+        loop {
+            match scan.next(|_, _| {})? {
+                Step::Frame { bytes, header } => {
+                    part.bytes.extend_from_slice(bytes);
+                    read(header.length.into());
+                }
+                Step::End => break,
+                Step::Bad { offset, fault } => return Err(fault.at(name, offset)),
+            }
+            if part.bytes.len() >= BATCH_BYTES {
+                self.written += part.put()?;
+            }
+        }
+        self.written += part.put()?;
+        self.tip = scan.tip;
+        file.set_len(part.at).map_err(failed("cutting", into))?;
+        file.sync().map_err(failed("syncing", into))?;
+        if is_there { Ok(()) } else { name_segment(&self.target, section.number) }
+    }
+
+    /// Copies the runs that the backup covers, and removes those that the store has no more.
+    fn index(&self, sections: &Sections, copied: &[FileName]) -> Result<(), Error> {
+        let mut kept = Vec::new();
+        for run in sections.chosen_runs().filter(|run| run.coverage.to <= self.end) {
+            kept.push(run.name);
+            if !copied.contains(&run.name) {
+                self.whole_file(run.name)?;
+            }
+        }
+        let is_old = |name: &&FileName| matches!(name, FileName::Run(..)) && !kept.contains(name);
+        for old in copied.iter().filter(is_old) {
+            self.target.remove(*old).map_err(failed("removing", *old))?;
+        }
+        Ok(())
+    }
+
+    fn whole_file(&self, name: FileName) -> Result<(), Error> {
+        let draft = FileName::RunDraft;
+        let from = match self.source.open(name) {
+            Ok(file) => file,
+            // The store has merged it into another meanwhile; the backup makes it anew when it is opened.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed("opening", name)(error)),
+        };
+        let into = self.target.create(draft).map_err(failed("making", draft))?;
+        let (mut chunk, mut at) = (vec![0; BATCH_BYTES], 0);
+        loop {
+            let read = from.read_up_to(at, &mut chunk).map_err(failed("reading", name))?;
+            into.write_all_at(at, &chunk[..read]).map_err(failed("writing", draft))?;
+            at += read as u64;
+            if read < chunk.len() {
+                break;
+            }
+        }
+        into.sync().map_err(failed("syncing", draft))?;
+        self.target.rename(draft, name).map_err(failed("renaming", draft))?;
+        self.target.sync_names().map_err(failed("syncing the name of", name))
+    }
+
+    /// Writes down how far the backup goes.
+    fn watermark(&self, sections: &Sections) -> Result<(), Error> {
+        let name = FileName::Watermark;
+        let file = match self.target.open(name) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.target.create(name),
+            other => other,
+        };
+        let file = file.map_err(failed("opening", name))?;
+        let (mut watermark, _) =
+            Watermark::read(file, sections.store).map_err(failed("reading", name))?;
+        let last = sections.all.iter().find(|section| section.number == self.end.segment());
+        let tag = last.map_or(0, |section| section.tag);
+        let mark = Mark { tag, end: self.end, position: self.tip.head, is_shut: true };
+        let written = watermark.write(mark).and_then(|()| watermark.sync());
+        written.map_err(failed("writing", name))?;
+        self.target.sync_names().map_err(failed("syncing the name of", name))
+    }
+}
+
+/// A part of a segment that is to be in the backup.
+struct Part<'f> {
+    file: &'f dyn StorageFile,
+    name: FileName,
+    at: u64,
+    bytes: Vec<u8>,
+}
+
+impl Part<'_> {
+    /// Writes what is not there yet, and says how much that was. What is there has to be the same, or space that was prepared.
+    fn put(&mut self) -> Result<u64, Error> {
+        let mut there = vec![0; self.bytes.len()];
+        let read = self.file.read_up_to(self.at, &mut there).map_err(failed("reading", self.name))?;
+        let same = self.bytes.iter().zip(&there[..read]).take_while(|(new, old)| new == old).count();
+        if there[same..read].iter().any(|byte| *byte != 0) {
+            return Err(Error::new(ErrorKind::Occupied).detail("by a backup that was written to"));
+        }
+        let rest = &self.bytes[same..];
+        self.file
+            .write_all_at(self.at + same as u64, rest)
+            .map_err(failed("writing", self.name))?;
+        let written = rest.len() as u64;
+        self.at += self.bytes.len() as u64;
+        self.bytes.clear();
+        Ok(written)
+    }
+}
