@@ -13,7 +13,9 @@ pub use commit::{
 pub(crate) use event_store::judge_requirements;
 pub use event_store::{Batches, EventStore, Events, Head};
 pub(crate) use file::failed;
-pub use file::{CutTail, Durability, FileOptions, FileStore, RecoveryReport, Upkeep};
+pub use file::{
+    CutTail, Durability, FileOptions, FileStore, Follower, RecoveryReport, Statistics, Upkeep,
+};
 pub use filter::{Clause, Filter};
 pub use memory::MemoryStore;
 pub use query::{Direction, Query};

@@ -13,6 +13,8 @@ mod events;
 mod executing;
 mod file_store;
 mod file_store_edges;
+#[cfg(unix)]
+mod followers;
 mod golden;
 mod same_answers;
 mod schema;
