@@ -5,13 +5,12 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use annals::id::EventType;
-use annals::storage::{Directory, FileName, Storage, StorageFile, StorageLock};
+use annals::storage::{Directory, FileName, Storage};
 use annals::store::{
     AppendError, Batches, Commit, Durability, EventStore, Events, Expected, FileOptions, FileStore,
     Follower, Query, Upkeep,
@@ -20,6 +19,7 @@ use annals::{Annals, ErrorKind, ExecuteError, NewEvent, Position, StreamId, Vers
 
 use crate::account::{Account, Command};
 use crate::directory::Directory as Temporary;
+use crate::guarded::{Change, Guarded};
 
 fn stream(name: &str) -> StreamId {
     format!("account/{name}").parse().unwrap()
@@ -90,107 +90,6 @@ fn everything(directory: &Path) -> (BTreeMap<PathBuf, (Vec<u8>, SystemTime)>, Sy
     (all.collect(), changed(directory))
 }
 
-/// A directory that panics at whatever would change it.
-#[derive(Debug)]
-struct Untouchable(Directory);
-
-#[derive(Debug)]
-struct UntouchableFile(Arc<dyn StorageFile>);
-
-impl Storage for Untouchable {
-    fn open(&self, name: FileName) -> io::Result<Arc<dyn StorageFile>> {
-        assert_ne!(name, FileName::Lock, "a follower has no business with the lock");
-        Ok(Arc::new(UntouchableFile(self.0.open(name)?)))
-    }
-    fn create(&self, name: FileName) -> io::Result<Arc<dyn StorageFile>> {
-        panic!("{name} is made")
-    }
-    fn list(&self) -> io::Result<Vec<FileName>> {
-        self.0.list()
-    }
-    fn rename(&self, from: FileName, _: FileName) -> io::Result<()> {
-        panic!("{from} is renamed")
-    }
-    fn remove(&self, name: FileName) -> io::Result<()> {
-        panic!("{name} is removed")
-    }
-    fn sync_names(&self) -> io::Result<()> {
-        panic!("names are synced")
-    }
-    fn lock(&self) -> io::Result<Box<dyn StorageLock>> {
-        panic!("the lock is taken")
-    }
-}
-
-impl StorageFile for UntouchableFile {
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
-        self.0.read_at(offset, into)
-    }
-    fn write_at(&self, _: u64, _: &[u8]) -> io::Result<usize> {
-        panic!("something is written")
-    }
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        panic!("a length is changed")
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-    fn sync(&self) -> io::Result<()> {
-        panic!("something is synced")
-    }
-}
-
-/// A directory whose watermark cannot be written.
-#[derive(Debug)]
-struct Unmarked(Directory);
-
-#[derive(Debug)]
-struct UnmarkedFile(Arc<dyn StorageFile>);
-
-impl Storage for Unmarked {
-    fn open(&self, name: FileName) -> io::Result<Arc<dyn StorageFile>> {
-        let file = self.0.open(name)?;
-        Ok(if name == FileName::Watermark { Arc::new(UnmarkedFile(file)) } else { file })
-    }
-    fn create(&self, name: FileName) -> io::Result<Arc<dyn StorageFile>> {
-        let file = self.0.create(name)?;
-        Ok(if name == FileName::Watermark { Arc::new(UnmarkedFile(file)) } else { file })
-    }
-    fn list(&self) -> io::Result<Vec<FileName>> {
-        self.0.list()
-    }
-    fn rename(&self, from: FileName, to: FileName) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-    fn remove(&self, name: FileName) -> io::Result<()> {
-        self.0.remove(name)
-    }
-    fn sync_names(&self) -> io::Result<()> {
-        self.0.sync_names()
-    }
-    fn lock(&self) -> io::Result<Box<dyn StorageLock>> {
-        self.0.lock()
-    }
-}
-
-impl StorageFile for UnmarkedFile {
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
-        self.0.read_at(offset, into)
-    }
-    fn write_at(&self, _: u64, _: &[u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::Other.into())
-    }
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-}
-
 #[test]
 fn a_follower_shows_each_commit_once_it_is_acknowledged_over_many_segments_and_runs() {
     let directory = Temporary::new();
@@ -227,7 +126,7 @@ fn nothing_is_written_by_a_follower_also_where_nothing_can_be_written() {
         shows(&follower, 200);
         assert!(follower.append(commit("a", "b")).is_err());
         follower.close().unwrap();
-        let untouchable = Untouchable(Directory::to_read(path).unwrap());
+        let untouchable = Guarded::new(path, |change| panic!("{change:?} is changed"));
         shows(&tiny().follow_on(untouchable).unwrap(), 200);
         assert_eq!(everything(path), before);
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -365,11 +264,18 @@ fn without_a_watermark_a_follower_relies_on_what_frames_segments_and_runs_say() 
     }
 }
 
+/// A directory whose watermark cannot be written.
+fn unmarked(path: &Path) -> Guarded {
+    Guarded::new(path, |change| match change {
+        Change::Bytes(FileName::Watermark) => Err(io::ErrorKind::Other.into()),
+        _ => Ok(()),
+    })
+}
+
 #[test]
 fn a_writer_that_cannot_write_its_watermark_is_followed_one_group_behind() {
     let directory = Temporary::new();
-    let storage = Unmarked(Directory::new(directory.path()).unwrap());
-    let store = tiny().open_on(storage).unwrap();
+    let store = tiny().open_on(unmarked(directory.path())).unwrap();
     let follower = tiny().follow(directory.path()).unwrap();
     for number in 0..300 {
         append(&store, number..number + 1);
@@ -377,6 +283,32 @@ fn a_writer_that_cannot_write_its_watermark_is_followed_one_group_behind() {
         assert!(head == number || head == number + 1, "{head} of {}", number + 1);
     }
     shows(&follower, follower.head().unwrap().durable.get());
+}
+
+#[test]
+fn a_follower_that_has_looked_ahead_at_what_is_cut_off_looks_again() {
+    let directory = Temporary::new();
+    let options = || FileStore::options().upkeep(Upkeep::Inline);
+    let buffered = options().durability(Durability::Buffered).open(directory.path()).unwrap();
+    append(&buffered, 0..3);
+    let copy = killed(directory.path());
+    fs::remove_file(copy.path().join("watermark")).unwrap();
+    let follower = FileStore::follow(copy.path()).unwrap();
+    shows(&follower, 0);
+    // The last of the frames that are not synced turns out to be torn, and is cut off; longer ones come in its place.
+    let path = copy.path().join("0000000001.log");
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let store = options().open_on(unmarked(copy.path())).unwrap();
+    assert!(store.recovery().cut.is_some());
+    let long = stream("a-name-that-is-longer-than-those-before-it");
+    for _ in 0..3 {
+        let event = NewEvent::new(EventType::new("Moved").unwrap(), "2").unwrap();
+        store.append(Commit::new().write(long.clone(), Expected::Any, [event])).unwrap();
+    }
+    assert_eq!(follower.head().unwrap().durable, Position::new(4), "all but the last group");
+    assert_eq!(follower.version(&long).unwrap(), Version::new(2));
 }
 
 #[test]

@@ -15,11 +15,14 @@ mod file_store;
 mod file_store_edges;
 #[cfg(unix)]
 mod followers;
+#[cfg(unix)]
+mod guarded;
 mod golden;
 mod same_answers;
 mod schema;
 mod snapshots;
 mod snapshots_on_disk;
+mod statistics;
 mod structure;
 mod time_travel;
 mod views;

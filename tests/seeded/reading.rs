@@ -132,6 +132,18 @@ pub(crate) const BUGS: &[Bug] = &[
         ],
     },
     Bug {
+        name: "a follower shows frames that nothing proves to be synced",
+        found_by: "followers",
+        changes: &[(
+            "store/file/chase.rs",
+            "self.proven = self.proven.max(Address::new(number, header.synced));",
+            r#"self.proven = self.proven.max(Address::new(number, header.synced));
+            if crate::bug("a follower shows frames that nothing proves to be synced") {
+                self.proven = self.proven.max(ahead.end.plus(header.length));
+            }"#,
+        )],
+    },
+    Bug {
         name: "a read error is the end of the log",
         found_by: "rivals",
         changes: &[(
