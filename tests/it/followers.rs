@@ -430,13 +430,13 @@ fn followers_on_many_threads_see_a_log_that_only_grows() {
     let options = FileStore::options().segment_bytes(16 << 10).recent_bytes(4 << 10);
     let store = options.clone().open(directory.path()).unwrap();
     let follower = options.follow(directory.path()).unwrap();
-    let is_over = AtomicBool::new(false);
+    let (is_over, began) = (AtomicBool::new(false), Instant::now());
     let looks: u64 = thread::scope(|scope| {
         let readers: Vec<_> = (0..3)
             .map(|_| {
                 scope.spawn(|| {
                     let (mut last, mut looks) = (0, 0);
-                    while !is_over.load(SeqCst) {
+                    while !is_over.load(SeqCst) && began.elapsed() < Duration::from_secs(60) {
                         let seen = numbers(&follower);
                         assert!(seen.len() >= last, "{} after {last}", seen.len());
                         assert!(seen.iter().copied().eq(0..seen.len() as u64));

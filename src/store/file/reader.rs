@@ -71,7 +71,7 @@ impl Reader {
 
     pub(super) fn statistics(&self) -> Result<Statistics, Error> {
         let (end, head) = self.heads.see()?;
-        let before = self.log.first().map_or(0, |first| first.header.first.get() - 1);
+        let before = self.log.first().map_or(0, |first| first.header.first.get().saturating_sub(1));
         let (sources, (cache_hits, cache_misses)) = (self.sources(), self.cache.uses());
         Ok(Statistics {
             events: head.acknowledged.get().saturating_sub(before),
