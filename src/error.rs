@@ -112,6 +112,16 @@ pub enum ErrorKind {
     Occupied,
     /// Somebody has the store open for writing already. Use the handle that is open, or wait for the other process to end.
     InUse,
+    /// The store was opened to be read: nothing can be appended through this handle, and nothing was written. Append through the
+    /// process that has the store open for writing.
+    ReadOnly,
+    /// More of the log is covered by no index run than may be held in memory to follow it. Nothing was changed. Where a
+    /// writer is at work, try again: it makes the runs. Else open the store for writing once, which makes them, or follow it with larger
+    /// [`recent_bytes`](crate::store::FileOptions::recent_bytes).
+    IndexBehind {
+        /// How many bytes of log may be covered by no run.
+        limit: u64,
+    },
     /// There is no room, or no more is allowed. Nothing was written, and what is stored is safe. Make room; appending goes
     /// on then.
     StorageFull,
@@ -164,6 +174,10 @@ impl fmt::Display for ErrorKind {
             }
             Self::Occupied => write!(f, "the directory is not empty"),
             Self::InUse => write!(f, "the store is open already"),
+            Self::ReadOnly => write!(f, "the store is open to be read only"),
+            Self::IndexBehind { limit } => {
+                write!(f, "more than {limit} bytes of the log are covered by no index run")
+            }
             Self::StorageFull => write!(f, "there is no room"),
             Self::Poisoned => write!(f, "the store takes no more writes until it is opened anew"),
             Self::Forked => {

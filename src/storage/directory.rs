@@ -13,7 +13,7 @@ use super::seam::{Storage, StorageFile, StorageLock};
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
-    is_read_only: bool,
+    is_to_read: bool,
 }
 
 impl Directory {
@@ -26,13 +26,15 @@ impl Directory {
         for made in path.canonicalize()?.ancestors().take(missing) {
             made.parent().map_or(Ok(()), sync_names_of)?;
         }
-        Ok(Self { path: path.to_owned(), is_read_only: false })
+        Ok(Self { path: path.to_owned(), is_to_read: false })
     }
 
-    /// The directory at this path, in which nothing is to be changed: files are opened to be read, and whatever would change
-    /// anything is an error.
-    pub fn to_read(path: impl AsRef<Path>) -> Self {
-        Self { path: path.as_ref().to_owned(), is_read_only: true }
+    /// The directory at this path, which is there already, to read only: everything that would change it, also its lock, is
+    /// answered with an error, and what is opened cannot be written to. It may lie on a medium that cannot be written to.
+    pub fn to_read(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = path.as_ref();
+        fs::read_dir(path)?;
+        Ok(Self { path: path.to_owned(), is_to_read: true })
     }
 
     /// Where it is.
@@ -45,7 +47,12 @@ impl Directory {
         self.path.join(name.to_string())
     }
 
+    fn check_changeable(&self) -> io::Result<()> {
+        if self.is_to_read { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
+    }
+
     fn open_or_create(&self, name: FileName) -> io::Result<File> {
+        self.check_changeable()?;
         match self.check_plain(name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -71,7 +78,7 @@ impl Storage for Directory {
     fn open(&self, name: FileName) -> io::Result<Arc<dyn StorageFile>> {
         self.check_plain(name)?;
         let file =
-            OpenOptions::new().read(true).write(!self.is_read_only).open(self.path_of(name))?;
+            OpenOptions::new().read(true).write(!self.is_to_read).open(self.path_of(name))?;
         Ok(Arc::new(PlainFile(file)))
     }
 
@@ -90,14 +97,17 @@ impl Storage for Directory {
     }
 
     fn rename(&self, from: FileName, to: FileName) -> io::Result<()> {
+        self.check_changeable()?;
         fs::rename(self.path_of(from), self.path_of(to))
     }
 
     fn remove(&self, name: FileName) -> io::Result<()> {
+        self.check_changeable()?;
         fs::remove_file(self.path_of(name))
     }
 
     fn sync_names(&self) -> io::Result<()> {
+        self.check_changeable()?;
         sync_names_of(&self.path)
     }
 

@@ -14,7 +14,10 @@ pub(crate) use event_store::judge_requirements;
 pub use event_store::{Batches, EventStore, Events, Head};
 pub use file::care;
 pub(crate) use file::failed;
-pub use file::{CutTail, Durability, FileOptions, FileStore, Identity, RecoveryReport, Upkeep};
+pub use file::{
+    CutTail, Durability, FileOptions, FileStore, Follower, Identity, RecoveryReport, Statistics,
+    Upkeep,
+};
 pub use filter::{Clause, Filter};
 pub use memory::MemoryStore;
 pub use query::{Direction, Query};

@@ -94,7 +94,6 @@ impl Search {
 #[test]
 fn no_crash_takes_what_was_promised() {
     let first = report::number("ANNALS_CRASH_SEED").unwrap_or(1);
-    let is_one_case = std::env::var("ANNALS_CRASH_ONLY").is_ok();
     let search = Search {
         seeds: AtomicU64::new(first),
         images: AtomicU64::new(0),
@@ -105,7 +104,7 @@ fn no_crash_takes_what_was_promised() {
         watch: Watch::begin(),
     };
     let began = Instant::now();
-    if is_one_case {
+    if report::is_one_case() {
         let run = Run::of(first, STEPS).unwrap();
         search.crash_everywhere(&run, &Terms::new(), &search.watch);
     } else {

@@ -119,7 +119,17 @@ fn suffer(golden: &Golden, file: FileName, damage: Damage) -> Result<Option<bool
     let Some((damaged, last)) = damage.of(bytes) else { return Ok(None) };
     let is_thorough = last % 256 == 0 || matches!(damage, Damage::Sector(_));
     let ask = if is_thorough { Golden::ask } else { Golden::ask_briefly };
-    match golden.look(&golden.with(file, damaged), ask) {
+    let state = golden.with(file, damaged);
+    if is_thorough {
+        // What only the watermark proves is not shown without it.
+        let least = golden.log.commits().len() - usize::from(file == FileName::Watermark);
+        match golden.follow(&state, least) {
+            Ok(()) => {}
+            Err(Trouble::Error(error)) => names(&error, file, last)?,
+            Err(Trouble::Wrong(complaint)) => return Err(format!("to a follower: {complaint}")),
+        }
+    }
+    match golden.look(&state, ask) {
         Ok(()) => Ok(Some(false)),
         Err(Trouble::Error(error)) => names(&error, file, last).map(|()| Some(true)),
         Err(Trouble::Wrong(complaint)) => Err(format!("silently wrong: {complaint}")),

@@ -123,6 +123,15 @@ impl Golden {
         looked
     }
 
+    /// Follows what has become of the store: so many commits at least are shown, and answers are exact as far as they go.
+    pub(crate) fn follow(&self, state: &State, least: usize) -> Result<(), Trouble> {
+        let disk = SimDisk::holding(state.clone(), 1);
+        let follower = settings().options(&noon()).follow_on(disk)?;
+        let all = self.log.commits().len();
+        let shown = oracle::recovered(&follower, &self.log, least..=all)?;
+        oracle::every_answer(&follower, self.log.events_of(shown), &self.terms)
+    }
+
     /// Reads the whole log, and asks for so much that every part of every index run is needed.
     pub(crate) fn ask_briefly(&self, store: &FileStore) -> Result<(), Trouble> {
         let all = self.log.commits().len();

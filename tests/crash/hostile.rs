@@ -11,6 +11,7 @@ use crate::disk::{SimDisk, State};
 use crate::golden::{self, Golden};
 use crate::repair::{relink, repair};
 use crate::report::{self, Watch, caught};
+use crate::settings::noon;
 use crate::terms;
 
 /// How many changes are tried, unless `ANNALS_CRASH_CASES` says otherwise.
@@ -89,15 +90,27 @@ fn apply(state: &mut State, file: FileName, change: &Change) {
     state.put(file, bytes);
 }
 
-/// Does with the store whatever can be done; only that it comes to an end is asked of it.
+/// Does with the store whatever can be done, and follows it; only that it comes to an end is asked of it.
 fn exercise(golden: &Golden, disk: &SimDisk) -> Result<(), Error> {
+    let follower = golden::settings().options(&noon()).follow_on(disk.clone());
+    let followed = follower.and_then(|follower| read(golden, &follower).map_or(Ok(()), Err));
     let store = golden::open(disk)?;
+    let first_error = followed.err().or(read(golden, &store));
+    for stream in &golden.terms.streams {
+        let event = NewEvent::new(terms::event_type("Paid"), &1)?;
+        let _ = store.append(Commit::new().write(stream.clone(), Expected::Any, [event]));
+    }
+    first_error.map_or_else(|| store.close(), Err)
+}
+
+/// Asks for all that can be asked for. The first error.
+fn read(golden: &Golden, store: &dyn EventStore) -> Option<Error> {
     let mut first_error = None;
     let mut queries: Vec<Query> = golden.terms.filters.iter().cloned().map(Query::new).collect();
     queries.extend(queries.clone().into_iter().map(Query::backwards));
     for query in queries {
         // A lie about positions may make a read go round; an honest store of this size needs a few batches.
-        for batch in Batches::new(&store, query).take(1000) {
+        for batch in Batches::new(store, query).take(1000) {
             match batch {
                 Ok(batch) => batch.iter().for_each(|event| drop(event.metadata())),
                 Err(error) => {
@@ -109,10 +122,8 @@ fn exercise(golden: &Golden, disk: &SimDisk) -> Result<(), Error> {
     }
     for stream in &golden.terms.streams {
         let _ = store.version(stream);
-        let event = NewEvent::new(terms::event_type("Paid"), &1)?;
-        let _ = store.append(Commit::new().write(stream.clone(), Expected::Any, [event]));
     }
-    first_error.map_or_else(|| store.close(), Err)
+    first_error
 }
 
 fn cases() -> u32 {

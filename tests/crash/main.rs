@@ -18,6 +18,7 @@ mod report;
 mod trial;
 mod crash_points;
 mod aftermath;
+mod followers;
 mod io_errors;
 mod full_disk;
 mod golden;

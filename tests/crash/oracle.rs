@@ -53,7 +53,7 @@ impl From<Trouble> for Complaint {
 
 /// How many commits of the log the store holds: whole ones, without a gap, exact in every field, and nothing else.
 pub(crate) fn recovered(
-    store: &FileStore,
+    store: &dyn EventStore,
     log: &Log,
     commits: RangeInclusive<usize>,
 ) -> Result<usize, Trouble> {

@@ -21,6 +21,11 @@ pub(crate) fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
 }
 
+/// Whether only one case is wanted.
+pub(crate) fn is_one_case() -> bool {
+    env::var("ANNALS_CRASH_ONLY").is_ok()
+}
+
 /// Whether only one case is wanted, and not this one.
 pub(crate) fn is_left_out(case: &str) -> bool {
     env::var("ANNALS_CRASH_ONLY").is_ok_and(|only| only != case)

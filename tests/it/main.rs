@@ -5,6 +5,7 @@
 mod account;
 mod allocations;
 mod atomically;
+mod backup;
 mod bad_input;
 #[cfg(feature = "testing")]
 mod contract;
@@ -13,11 +14,16 @@ mod events;
 mod executing;
 mod file_store;
 mod file_store_edges;
+#[cfg(unix)]
+mod followers;
+#[cfg(unix)]
+mod guarded;
 mod golden;
 mod same_answers;
 mod schema;
 mod snapshots;
 mod snapshots_on_disk;
+mod statistics;
 mod structure;
 mod time_travel;
 mod views;

@@ -134,7 +134,7 @@ fn query(numbers: &mut Numbers, head: u64, start: DateTime<Utc>) -> Query {
     query
 }
 
-fn compare(disk: &FileStore, memory: &MemoryStore, query: &Query) {
+fn compare(disk: &dyn EventStore, memory: &MemoryStore, query: &Query) {
     let (mut here, mut there) =
         (Events::new(disk, query.clone()), Events::new(memory, query.clone()));
     loop {
@@ -149,7 +149,7 @@ fn compare(disk: &FileStore, memory: &MemoryStore, query: &Query) {
 }
 
 #[test]
-fn every_query_is_answered_as_by_the_store_in_memory() {
+fn every_query_is_answered_by_a_store_and_its_follower_as_by_the_store_in_memory() {
     const QUERIES: u64 = 400;
     let (directory, mut numbers) = (Directory::new(), Numbers(7));
     let start: DateTime<Utc> = "2024-02-29T12:00:00Z".parse().unwrap();
@@ -159,19 +159,30 @@ fn every_query_is_answered_as_by_the_store_in_memory() {
     let options = options.segment_bytes(300_000).recent_bytes(6_000).cache_bytes(1 << 20);
     let options = options.upkeep(Upkeep::Inline);
     let mut disk = options.clone().open(directory.path()).unwrap();
+    let follower = options.clone().follow(directory.path()).unwrap();
     let mut serial = 0;
     for round in 0..4 {
-        for _ in 0..1_000 {
+        for step in 0..1_000 {
             clock.advance(TimeDelta::milliseconds(4));
             let commit = commit(&mut numbers, &mut serial);
             assert_eq!(disk.append(commit.clone()).unwrap(), memory.append(commit).unwrap());
+            if step % 5 == 0 {
+                disk.sync().unwrap();
+                assert_eq!(follower.head().unwrap(), disk.head().unwrap());
+                compare(&follower, &memory, &query(&mut numbers, serial, start));
+            }
         }
+        disk.sync().unwrap();
         for _ in 0..QUERIES / 4 {
-            compare(&disk, &memory, &query(&mut numbers, serial, start));
+            let query = query(&mut numbers, serial, start);
+            compare(&disk, &memory, &query);
+            compare(&follower, &memory, &query);
         }
         for number in 0..700 {
             let stream = stream(number);
-            assert_eq!(disk.version(&stream).unwrap(), memory.version(&stream).unwrap());
+            let version = memory.version(&stream).unwrap();
+            assert_eq!(disk.version(&stream).unwrap(), version);
+            assert_eq!(follower.version(&stream).unwrap(), version);
         }
         if round % 2 == 0 {
             disk.close().unwrap();
@@ -184,6 +195,8 @@ fn every_query_is_answered_as_by_the_store_in_memory() {
         entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "index")
     });
     let runs = runs.count();
-    println!("{serial} events, {runs} index runs, {QUERIES} queries");
+    println!(
+        "{serial} events, {runs} index runs, {QUERIES} queries of both, 800 more of the follower"
+    );
     assert!((2..=12).contains(&runs), "merged, but not all into one each time: {runs}");
 }

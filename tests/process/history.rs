@@ -80,7 +80,7 @@ pub(crate) struct History {
 
 impl History {
     /// Reads all of a store. Its positions are dense, its commits are whole, and of each thread there are the first so and so many.
-    pub(crate) fn of(store: &FileStore) -> Self {
+    pub(crate) fn of(store: &dyn EventStore) -> Self {
         let mut history = Self::default();
         let mut last_of: BTreeMap<(u64, u64), Vec<u64>> = BTreeMap::new();
         for batch in Batches::new(store, Query::new(Filter::all())) {

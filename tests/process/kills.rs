@@ -35,8 +35,19 @@ fn count(counter: &AtomicUsize, more: usize) {
     counter.fetch_add(more, Ordering::Relaxed);
 }
 
+/// Numbers below what is asked for, as they grow from a seed.
+pub(crate) fn numbers(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    move |below| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    }
+}
+
 /// Starts a child, and kills it: mostly while it writes, sometimes while it opens.
-fn kill_one(task: &Task, place: &Place, random: &mut impl FnMut(u64) -> u64) {
+pub(crate) fn kill_one(task: &Task, place: &Place, random: &mut impl FnMut(u64) -> u64) {
     let lines = place.read_notes().len();
     let mut child = task.start();
     let began = Instant::now();
@@ -51,7 +62,7 @@ fn kill_one(task: &Task, place: &Place, random: &mut impl FnMut(u64) -> u64) {
     child.wait().unwrap();
 }
 
-fn files(directory: &Path, extension: &str) -> usize {
+pub(crate) fn files(directory: &Path, extension: &str) -> usize {
     let names = fs::read_dir(directory).into_iter().flatten();
     names
         .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == extension))
@@ -80,13 +91,7 @@ fn look_into(place: &Place, notes: &[String], task: &Task, tally: &Tally) {
 /// Lets one store outlive so many of its processes.
 fn outlive(lives: u64, seed: u64, tally: &Tally) {
     let place = Place::new();
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut random = |below: u64| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % below
-    };
+    let mut random = numbers(seed);
     let is_small = seed.is_multiple_of(2);
     for life in 0..lives {
         let threads = if random(2) == 0 { 1 } else { 8 };

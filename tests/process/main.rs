@@ -10,6 +10,7 @@ mod places;
 mod history;
 mod child;
 mod kills;
+mod followers;
 mod locks;
 mod forks;
 mod strange_files;

@@ -83,10 +83,10 @@ pub(crate) const BUGS: &[Bug] = &[
         name: "the index goes on to what recovery did not take",
         found_by: "crash_points",
         changes: &[(
-            "store/file/recovery/recover.rs",
-            "recent.truncate(scan.tip.end);",
+            "store/file/recovery/replay.rs",
+            "recent.truncate(self.tip.end);",
             r#"if !crate::bug("the index goes on to what recovery did not take") {
-                        recent.truncate(scan.tip.end);
+                        recent.truncate(self.tip.end);
                     }"#,
         )],
     },
@@ -125,11 +125,23 @@ pub(crate) const BUGS: &[Bug] = &[
             ),
             (
                 "store/file/scan.rs",
-                "if header.chain != chain || head.checked_add(1) != Some(header.first) {",
+                "header.chain == self.chain && Some(header.first) == self.head.checked_add(1)",
                 r#"let any = crate::bug("a torn tail stays and may be taken for what follows");
-                if !any && header.chain != chain || head.checked_add(1) != Some(header.first) {"#,
+                (any || header.chain == self.chain) && Some(header.first) == self.head.checked_add(1)"#,
             ),
         ],
+    },
+    Bug {
+        name: "a follower shows frames that nothing proves to be synced",
+        found_by: "followers",
+        changes: &[(
+            "store/file/chase.rs",
+            "self.proven = self.proven.max(Address::new(number, header.synced));",
+            r#"self.proven = self.proven.max(Address::new(number, header.synced));
+            if crate::bug("a follower shows frames that nothing proves to be synced") {
+                self.proven = self.proven.max(ahead.end.plus(header.length));
+            }"#,
+        )],
     },
     Bug {
         name: "a read error is the end of the log",

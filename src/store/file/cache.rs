@@ -35,6 +35,8 @@ struct Shard {
     slots: Vec<Slot>,
     hand: usize,
     capacity: usize,
+    hits: u64,
+    misses: u64,
 }
 
 struct Slot {
@@ -66,10 +68,22 @@ impl Cache {
     pub(super) fn get(&self, file: &CachedFile, block: u32) -> Option<Arc<[u8]>> {
         let key = (file.identity, block);
         let mut shard = self.shard(key).lock();
-        let place = *shard.places.get(&key)?;
+        let Some(place) = shard.places.get(&key).copied() else {
+            shard.misses += 1;
+            return None;
+        };
+        shard.hits += 1;
         let slot = &mut shard.slots[place];
         slot.was_used = true;
         Some(Arc::clone(&slot.block))
+    }
+
+    /// How often a block was there when it was asked for, and how often not.
+    pub(super) fn uses(&self) -> (u64, u64) {
+        self.shards
+            .iter()
+            .map(|shard| shard.lock())
+            .fold((0, 0), |(hits, misses), shard| (hits + shard.hits, misses + shard.misses))
     }
 
     pub(super) fn put(&self, file: &CachedFile, block: u32, bytes: Arc<[u8]>) {

@@ -5,22 +5,21 @@ use std::sync::Arc;
 use std::thread;
 
 use chrono::{DateTime, Utc};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::address::Address;
 use super::beginning::Identity;
 use super::frame::FrameBuilder;
 use super::groups::Groups;
 use super::heads::Heads;
-use super::index::{Sources, Terms, Workshop};
+use super::index::Workshop;
 use super::judge::{Judged, Verdict, judge};
-use super::log::Log;
 use super::options::{Durability, FileOptions};
-use super::pages::Hints;
+use super::reader::Reader;
 use super::recovery::Recovered;
 use super::report::RecoveryReport;
 use super::space::Space;
+use super::statistics::Counters;
 use super::view::{View, damaged_run};
 use super::writer::{NotStaged, Shared, Staged, Writer};
 use crate::error::{Error, ErrorKind};
@@ -50,9 +49,7 @@ pub(super) struct Engine {
     pub(super) report: RecoveryReport,
     pub(super) identity: Identity,
     pub(super) workshop: Workshop,
-    pub(super) log: Log,
-    pub(super) terms: Terms,
-    pub(super) hints: Hints,
+    pub(super) counters: Counters,
     /// Held by whoever makes, merges or replaces runs.
     pub(super) index_work: Mutex<()>,
     /// Held by whoever writes to the end of the log. Those who queue for it are answered in groups.
@@ -60,9 +57,7 @@ pub(super) struct Engine {
     /// Only who has the turn of `groups` takes this lock, so it is always free.
     pub(super) writer: Mutex<Writer>,
     pub(super) space: Space,
-    /// Replaced as a whole; whoever reads has the one that it found.
-    pub(super) sources: RwLock<Arc<Sources>>,
-    pub(super) heads: Heads,
+    pub(super) reader: Reader,
     /// Gone when the store is closed.
     pub(super) lock: Mutex<Option<Box<dyn StorageLock>>>,
 }
@@ -93,6 +88,7 @@ impl Engine {
         let Recovered { workshop, log, terms, sources, tip, segment, file, .. } = recovered;
         let space = Space::default();
         space.claim().set_prepared(recovered.file_length);
+        let reader = Reader::new(log, terms, sources, tip, Arc::clone(&workshop.cache));
         let writer = Writer {
             storage: Arc::clone(&workshop.storage),
             store: workshop.store,
@@ -110,36 +106,19 @@ impl Engine {
             report: recovered.report,
             identity: recovered.identity,
             workshop,
-            log,
-            terms,
-            hints: Hints::default(),
+            counters: Counters::default(),
             index_work: Mutex::new(()),
             groups: Groups::new(),
             writer: Mutex::new(writer),
             space,
-            sources: RwLock::new(Arc::new(sources)),
-            heads: Heads::new(tip.end, tip.head),
+            reader,
             lock: Mutex::new(Some(lock)),
         }
     }
 
     pub(super) fn shared(&self) -> Shared<'_> {
-        Shared { log: &self.log, heads: &self.heads, space: &self.space }
-    }
-
-    pub(super) fn sources(&self) -> Arc<Sources> {
-        Arc::clone(&self.sources.read())
-    }
-
-    /// The log as far as it is acknowledged.
-    pub(super) fn view(&self) -> Result<View<'_>, Error> {
-        let (end, head) = self.heads.see()?;
-        Ok(self.view_up_to(end, head.acknowledged))
-    }
-
-    pub(super) fn view_up_to(&self, end: Address, head: Position) -> View<'_> {
-        let sources = self.sources();
-        View { log: &self.log, terms: self.terms, sources, end, head, staged: None }
+        let Reader { log, heads, .. } = &self.reader;
+        Shared { log, heads, space: &self.space, counters: &self.counters }
     }
 
     /// Looks into the log through the index. Should a part of the index turn out to be damaged, it is made again, and the look
@@ -149,12 +128,12 @@ impl Engine {
         mut look: impl FnMut(&View<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         for _ in 0..MENDED_MAX {
-            match look(&self.view()?) {
+            match look(&self.reader.view()?) {
                 Err(error) if damaged_run(&error).is_some() => self.mend(&error)?,
                 done => return done,
             }
         }
-        look(&self.view()?)
+        look(&self.reader.view()?)
     }
 
     /// Refuses a process that did not open the store.
@@ -183,7 +162,7 @@ impl Engine {
     }
 
     fn try_to_append(&self, commit: &Arc<Commit>, now: DateTime<Utc>) -> Answer {
-        self.heads.check()?;
+        self.reader.heads.check()?;
         let mut verdict = None;
         let judged = self.look(|view| match judge(view, commit, None) {
             Err(AppendError::Store(error)) => Err(error),
@@ -205,7 +184,7 @@ impl Engine {
 
     /// An answer that rests on an earlier commit is given when that is durable.
     fn made_durable(&self, appended: Appended) -> Answer {
-        if appended.already_there && appended.last > self.heads.see()?.1.durable {
+        if appended.already_there && appended.last > self.reader.heads.see()?.1.durable {
             self.sync()?;
         }
         Ok(appended)
@@ -214,14 +193,14 @@ impl Engine {
     /// Makes everything durable that is acknowledged.
     pub(super) fn sync(&self) -> Result<Position, Error> {
         self.check_process()?;
-        self.heads.see()?;
+        self.reader.heads.see()?;
         let sync = || self.writer.lock().sync_all(self.shared());
         self.groups.exclusively(sync, abandoned)
     }
 
     /// Carries out a group.
     fn lead(&self, tasks: &[Task]) -> Vec<Answer> {
-        let _leading = Leading(&self.heads);
+        let _leading = Leading(&self.reader.heads);
         let mut writer = self.writer.lock();
         let mut answers: Vec<Answer> = Vec::with_capacity(tasks.len());
         // Where the answers begin that rest on what is staged.
@@ -249,15 +228,15 @@ impl Engine {
     pub(super) fn adopt(&self, commits: &[Vec<RecordedEvent<'_>>]) -> Result<(), Error> {
         self.relieve()?;
         let adopt = || {
-            let _leading = Leading(&self.heads);
+            let _leading = Leading(&self.reader.heads);
             let mut writer = self.writer.lock();
             for events in commits {
                 while let Err(NotStaged::NoRoom) = self.adopt_one(&mut writer, events) {
-                    writer.commit(self.shared(), &self.sources().growing().recent)?;
+                    writer.commit(self.shared(), &self.reader.sources().growing().recent)?;
                     writer.roll(self.shared())?;
                 }
             }
-            writer.commit(self.shared(), &self.sources().growing().recent)
+            writer.commit(self.shared(), &self.reader.sources().growing().recent)
         };
         self.groups.exclusively(adopt, abandoned)
     }
@@ -267,27 +246,33 @@ impl Engine {
         writer: &mut Writer,
         events: &[RecordedEvent<'_>],
     ) -> Result<(), NotStaged> {
-        writer.adopt(events, &mut self.sources().growing().recent.write())
+        writer.adopt(events, &mut self.reader.sources().growing().recent.write())
     }
 
     /// Writes what is staged. If that fails, none of the answers that rest on it is given.
     fn finish(&self, writer: &mut Writer, resting: &mut [Answer]) {
-        let sources = self.sources();
-        if let Err(error) = writer.commit(self.shared(), &sources.growing().recent) {
-            resting.iter_mut().for_each(|answer| *answer = Err(error.replica().into()));
+        let sources = self.reader.sources();
+        match writer.commit(self.shared(), &sources.growing().recent) {
+            Ok(()) => {
+                let written = |answer: &&Answer| answer.as_ref().is_ok_and(|a| !a.already_there);
+                self.counters.add_commits(resting.iter().filter(written).count());
+            }
+            Err(error) => {
+                resting.iter_mut().for_each(|answer| *answer = Err(error.replica().into()));
+            }
         }
     }
 
     fn stage(&self, writer: &mut Writer, task: &Task) -> Staging {
         let tip = writer.staged.tip;
-        let mut view = self.view_up_to(tip.end, tip.head);
+        let mut view = self.reader.view_up_to(tip.end, tip.head);
         view.staged = Some(writer.staged_bytes());
         let judged = match judge(&view, &task.commit, Some(&task.judged)) {
             Ok(Verdict::Accept(judged)) => judged,
             Ok(Verdict::AlreadyThere(earlier)) => return Staging::Answered(Ok(earlier)),
             Err(error) => return Staging::Answered(Err(error)),
         };
-        let sources = self.sources();
+        let sources = self.reader.sources();
         let mut recent = sources.growing().recent.write();
         match writer.stage(&task.commit, &judged.versions, (task.now, task.random), &mut recent) {
             Ok(appended) => Staging::Answered(Ok(appended)),

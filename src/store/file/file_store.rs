@@ -16,6 +16,7 @@ use super::options::FileOptions;
 use super::pages::page;
 use super::recovery::recover;
 use super::report::RecoveryReport;
+use super::statistics::Statistics;
 use crate::clock::to_micros;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Batch, RecordedEvent};
@@ -139,6 +140,22 @@ impl FileStore {
         Ok(())
     }
 
+    /// How large the store is, and what it has done since it was opened.
+    ///
+    /// ```
+    /// # use annals::store::FileStore;
+    /// # let directory = std::env::temp_dir().join(format!("annals-doc-statistics-{}", std::process::id()));
+    /// let store = FileStore::open(&directory)?;
+    /// let statistics = store.statistics()?;
+    /// assert_eq!((statistics.events, statistics.segments, statistics.unsynced_events), (0, 1, 0));
+    /// # drop(store);
+    /// # std::fs::remove_dir_all(&directory)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn statistics(&self) -> Result<Statistics, Error> {
+        self.engine.reader.statistics().map(|statistics| self.engine.counters.with(statistics))
+    }
+
     /// Sees to it that what is due is done.
     fn look_after(&self) {
         // A forked child leaves everything to its parent.
@@ -210,7 +227,7 @@ impl EventStore for FileStore {
     }
 
     fn read(&self, query: &Query) -> Result<(Batch, Option<Query>), Error> {
-        self.engine.look(|view| page(view, query, &self.engine.hints, Address::MIN))
+        self.engine.look(|view| page(view, query, &self.engine.reader.hints, Address::MIN))
     }
 
     fn version(&self, stream: &StreamId) -> Result<Version, Error> {
@@ -219,16 +236,16 @@ impl EventStore for FileStore {
     }
 
     fn head(&self) -> Result<Head, Error> {
-        Ok(self.engine.heads.see()?.1)
+        Ok(self.engine.reader.heads.see()?.1)
     }
 
     fn wait(&self, after: Position, timeout: Duration) -> Result<Position, Error> {
-        self.engine.heads.wait(after, timeout)
+        self.engine.reader.heads.wait(after, timeout)
     }
 
     fn close(&self) -> Result<(), Error> {
         let engine = &*self.engine;
-        if !engine.heads.close() {
+        if !engine.reader.heads.close() {
             return Ok(());
         }
         // A forked child leaves everything to its parent, whose threads it does not have.

@@ -77,6 +77,14 @@ impl Log {
         self.segment(number).and_then(|segment| segment.length).unwrap_or(0)
     }
 
+    /// How many bytes lie before an address, all segments together.
+    pub(super) fn bytes_up_to(&self, end: Address) -> u64 {
+        let segments = self.segments.read();
+        let before = segments.iter().take_while(|segment| segment.header.number < end.segment());
+        let lengths = before.filter_map(|segment| segment.length).map(u64::from);
+        lengths.sum::<u64>() + u64::from(end.offset())
+    }
+
     pub(super) fn file(&self, number: u32) -> Result<CachedFile, Error> {
         let mut open = self.open.lock();
         if let Some(place) = open.iter().position(|(found, _)| *found == number) {

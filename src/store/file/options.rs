@@ -29,6 +29,9 @@ pub enum Upkeep {
 /// Offsets in a segment have 32 bits, also those behind a large frame that begins just before the end.
 const SEGMENT_BYTES_MAX: u32 = 1 << 31;
 
+/// How many times as much log as a run covers may wait to be covered.
+const WAITING_MAX: u64 = 8;
+
 /// How a store on disk is opened. None of it decides how what is stored is read: a store can be opened each time in another way.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is opened before `open`"]
@@ -88,6 +91,11 @@ impl FileOptions {
     pub fn recent_bytes(mut self, bytes: u32) -> Self {
         self.recent_bytes = bytes.max(1);
         self
+    }
+
+    /// How much log may wait to be covered by a run before appends have to wait with it.
+    pub(super) fn waiting_bytes_max(&self) -> u64 {
+        WAITING_MAX * u64::from(self.recent_bytes)
     }
 
     /// How much memory cached parts of the files may take; 16 MiB unless said otherwise.

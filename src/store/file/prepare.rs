@@ -15,7 +15,7 @@ const STEP: [u8; 4096] = [0; 4096];
 impl Engine {
     /// Whether less than half an extent is left, and the segment may have more.
     pub(super) fn wants_space(&self) -> bool {
-        let Ok((end, _)) = self.heads.see() else { return false };
+        let Ok((end, _)) = self.reader.heads.see() else { return false };
         let prepared = self.space.prepared();
         let extent = prepared.clamp(EXTENT_BYTES_MIN, EXTENT_BYTES_MAX);
         self.syncs()
@@ -26,10 +26,10 @@ impl Engine {
     /// Fills the next extent with zeros.
     pub(super) fn prepare_space(&self) -> Result<(), Error> {
         let claim = self.space.claim();
-        if !self.wants_space() || self.heads.check().is_err() {
+        if !self.wants_space() || self.reader.heads.check().is_err() {
             return Ok(());
         }
-        let Some(segment) = self.log.last() else { return Ok(()) };
+        let Some(segment) = self.reader.log.last() else { return Ok(()) };
         let name = FileName::Segment(segment.header.number);
         // A handle of its own: what goes wrong with the leader's writes is reported on the leader's handle once, and must not
         // be used up here.
@@ -39,7 +39,7 @@ impl Engine {
         let to = to.min(self.options.segment_bytes.into());
         fill(&*file, from, to).map_err(failed("extending", name))?;
         if let Err(source) = file.sync() {
-            return Err(self.heads.forbid(format!("syncing {name} failed: {source}")));
+            return Err(self.reader.heads.forbid(format!("syncing {name} failed: {source}")));
         }
         claim.set_prepared(to);
         Ok(())
@@ -47,7 +47,7 @@ impl Engine {
 
     /// Whether the segment is half full, and nothing is there to follow it.
     pub(super) fn wants_spare(&self) -> bool {
-        let Ok((end, _)) = self.heads.see() else { return false };
+        let Ok((end, _)) = self.reader.heads.see() else { return false };
         end.offset() > self.options.segment_bytes / 2 && !self.space.has_spare()
     }
 
@@ -55,7 +55,7 @@ impl Engine {
     pub(super) fn prepare_spare(&self) -> Result<(), Error> {
         let name = FileName::Spare;
         let claim = self.space.claim();
-        if !self.wants_spare() || self.heads.check().is_err() {
+        if !self.wants_spare() || self.reader.heads.check().is_err() {
             return Ok(());
         }
         let file = self.workshop.storage.create(name).map_err(failed("making", name))?;

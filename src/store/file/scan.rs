@@ -46,14 +46,13 @@ pub(super) enum Step<'s> {
     Frame {
         header: FrameHeader,
         bytes: &'s [u8],
+        /// Where the scan stands behind it.
+        tip: Tip,
     },
     /// The segment ends where a frame ends.
     End,
     /// What lies behind the last frame is not one that follows it; and where exactly that shows.
-    Bad {
-        offset: u64,
-        fault: Fault,
-    },
+    Bad { offset: u64, fault: Fault },
 }
 
 const CHUNK_BYTES: u64 = 1 << 20;
@@ -68,7 +67,7 @@ impl Scan {
         &mut self,
         mut each: impl FnMut(Address, &Record<'_>),
     ) -> Result<Step<'_>, Error> {
-        let (start, chain, head) = (self.tip.end, self.tip.chain, self.tip.head);
+        let start = self.tip.end;
         let offset = u64::from(start.offset());
         let bad = |offset, fault| Ok(Step::Bad { offset, fault });
         if offset == self.limit {
@@ -82,7 +81,7 @@ impl Scan {
             Ok(decoded) => decoded,
             Err(fault) => return bad(offset, fault),
         };
-        if header.chain != chain || head.checked_add(1) != Some(header.first) {
+        if !self.tip.is_followed_by(&header) {
             return bad(offset, Fault::Wrong("the frame does not follow the one before it"));
         }
         if self.fill(offset, header.length)?.is_none() {
@@ -98,11 +97,8 @@ impl Scan {
         if let Err((within, fault)) = verified {
             return bad(offset + u64::from(within), fault);
         }
-        let end = start.plus(header.length);
-        let (head, chain) = (header.last(), sum);
-        self.tip =
-            Tip { end, head, chain, time, last_frame: start, last_end: end, last_chain: sum };
-        Ok(Step::Frame { header, bytes })
+        self.tip = self.tip.behind(&header, sum, time);
+        Ok(Step::Frame { header, bytes, tip: self.tip })
     }
 
     /// So many bytes from an offset on; `None` if the file ends before.
@@ -126,6 +122,23 @@ impl Scan {
 }
 
 impl Tip {
+    /// Where a frame begins, or will, behind this position, header and time.
+    pub(super) fn at(end: Address, head: Position, chain: u32, time: i64) -> Self {
+        Self { end, head, chain, time, last_frame: end, last_end: end, last_chain: chain }
+    }
+
+    /// Whether this is the header of a frame that follows.
+    pub(super) fn is_followed_by(&self, header: &FrameHeader) -> bool {
+        header.chain == self.chain && Some(header.first) == self.head.checked_add(1)
+    }
+
+    /// The tip behind the frame that follows: with this header, of this checksum, and with this time of recording.
+    pub(super) fn behind(&self, header: &FrameHeader, sum: u32, time: i64) -> Self {
+        let (last_frame, end) = (self.end, self.end.plus(header.length));
+        let (head, chain) = (header.last(), sum);
+        Self { end, head, chain, time, last_frame, last_end: end, last_chain: sum }
+    }
+
     /// What a run covers that ends here.
     pub(super) fn coverage(&self, from: Address, first: Position) -> Coverage {
         Coverage {

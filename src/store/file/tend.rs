@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::{Engine, abandoned};
-use super::index::{Coverage, Part, Run, Sources, to_be_merged};
+use super::index::{Coverage, Part, Run, to_be_merged};
 use super::options::Upkeep;
 use super::view::damaged_run;
 use super::walker::Walker;
@@ -14,37 +14,28 @@ use crate::storage::FileName;
 
 /// How many runs a closed store has at most, so that a store that is opened often and written to little does not collect them.
 const RUNS_MAX: usize = 24;
-/// How many times as much log as a run covers may wait to be covered before appends have to wait with it.
-const WAITING_MAX: u64 = 8;
 
 impl Engine {
-    fn replace_sources(&self, change: impl FnOnce(&mut Sources)) {
-        let mut sources = self.sources.write();
-        let mut changed = Sources::clone(&sources);
-        change(&mut changed);
-        *sources = Arc::new(changed);
-    }
-
     /// Whether enough events are recent to make a run of them, or some are still to become one.
     pub(super) fn wants_run(&self) -> bool {
-        let sources = self.sources();
+        let sources = self.reader.sources();
         let collected = sources.growing().recent.read().log_bytes();
         sources.recents.len() > 1 || collected >= self.options.recent_bytes.into()
     }
 
     /// Whether anything is to be done for the index.
     fn wants_index(&self) -> bool {
-        self.wants_run() || to_be_merged(&self.sources().runs).is_some()
+        self.wants_run() || to_be_merged(&self.reader.sources().runs).is_some()
     }
 
     /// Does everything for the index that is due.
     pub(super) fn tend_index(&self) -> Result<(), Error> {
         let _work = self.index_work.lock();
-        self.heads.see()?;
+        self.reader.heads.see()?;
         self.write_runs(false)?;
         // What is due for others goes on while a long merge is at work; and closing does not wait for its end.
         self.merge_runs(0, &mut || {
-            self.heads.see()?;
+            self.reader.heads.see()?;
             let _ = self.prepare();
             let _ = self.write_runs(false);
             Ok(())
@@ -65,7 +56,7 @@ impl Engine {
         between: &mut dyn FnMut() -> Result<(), Error>,
     ) -> Result<(), Error> {
         loop {
-            let sources = self.sources();
+            let sources = self.reader.sources();
             let Some(runs) = to_be_merged(&sources.runs).filter(|_| sources.runs.len() > enough)
             else {
                 return Ok(());
@@ -84,14 +75,14 @@ impl Engine {
             self.groups.exclusively(|| self.settle(all), abandoned)?;
         }
         loop {
-            let sources = self.sources();
+            let sources = self.reader.sources();
             let Some((part, coverage)) =
                 sources.recents.first().and_then(|part| part.settled.map(|c| (part, c)))
             else {
                 return Ok(());
             };
             let run = Arc::new(self.workshop.run_of(&part.recent.read(), coverage)?);
-            self.replace_sources(|sources| {
+            self.reader.replace_sources(|sources| {
                 sources.runs.push(run);
                 sources.recents.remove(0);
             });
@@ -101,7 +92,7 @@ impl Engine {
     /// Lets the recent events grow no more, and begins anew behind them. Whoever calls has the writer's turn.
     fn settle(&self, all: bool) -> Result<(), Error> {
         let mut writer = self.writer.lock();
-        let sources = self.sources();
+        let sources = self.reader.sources();
         let part = sources.growing();
         let recent = part.recent.read();
         let is_enough = all || recent.log_bytes() >= self.options.recent_bytes.into();
@@ -112,8 +103,8 @@ impl Engine {
         // Runs are made of synced log only.
         writer.sync_all(self.shared())?;
         let coverage = writer.tip.coverage(part.from, part.first);
-        let next = Part::behind(coverage.to, coverage.last, self.terms);
-        self.replace_sources(|sources| {
+        let next = Part::behind(coverage.to, coverage.last, self.reader.terms);
+        self.reader.replace_sources(|sources| {
             if let Some(last) = sources.recents.last_mut() {
                 last.settled = Some(coverage);
             }
@@ -125,7 +116,7 @@ impl Engine {
     /// Puts runs in the place of others that cover the same, and removes those.
     fn put_in_place_of(&self, old: &[Arc<Run>], new: Vec<Arc<Run>>) {
         let names: Vec<FileName> = new.iter().map(|run| run.name).collect();
-        self.replace_sources(|sources| {
+        self.reader.replace_sources(|sources| {
             let is_old = |run: &Arc<Run>| old.iter().any(|old| Arc::ptr_eq(old, run));
             let place = sources.runs.iter().position(is_old).expect("they are in use");
             sources.runs.splice(place..place + old.len(), new);
@@ -140,13 +131,13 @@ impl Engine {
     pub(super) fn mend(&self, error: &Error) -> Result<(), Error> {
         self.check_process()?;
         let _work = self.index_work.lock();
-        self.heads.see()?;
+        self.reader.heads.see()?;
         self.make_again(error)
     }
 
     fn make_again(&self, error: &Error) -> Result<(), Error> {
         let name = damaged_run(error);
-        let sources = self.sources();
+        let sources = self.reader.sources();
         // If it is not there any more, somebody else was faster.
         let Some(run) = sources.runs.iter().find(|run| Some(run.name) == name) else {
             return Ok(());
@@ -159,9 +150,10 @@ impl Engine {
     /// Makes new runs for a part of the log.
     fn runs_for(&self, covered: &Coverage) -> Result<Vec<Arc<Run>>, Error> {
         let before = Position::new(covered.first.get().saturating_sub(1));
-        let view = self.view_up_to(covered.to, covered.last);
+        let view = self.reader.view_up_to(covered.to, covered.last);
         let mut walker = Walker::from_frame(&view, covered.from);
-        let (mut runs, mut part) = (Vec::new(), Part::behind(covered.from, before, self.terms));
+        let (mut runs, mut part) =
+            (Vec::new(), Part::behind(covered.from, before, self.reader.terms));
         while let Some((at, record)) = walker.next()? {
             part.recent.write().add(&record.event, (at, record.length), record.ordinal == 0);
             let (is_last, time) = (record.is_last(), record.event.recorded_at().timestamp_micros());
@@ -180,7 +172,7 @@ impl Engine {
                 };
                 runs.push(Arc::new(self.workshop.run_of(&part.recent.read(), coverage)?));
                 self.workshop.merge_all(&mut runs)?;
-                part = Part::behind(to, header.last(), self.terms);
+                part = Part::behind(to, header.last(), self.reader.terms);
             }
         }
         Ok(runs)
@@ -188,11 +180,12 @@ impl Engine {
 
     /// Bounds the memory of recent events: if too many wait to become runs, the caller helps, or waits for who is at it.
     pub(super) fn relieve(&self) -> Result<(), Error> {
-        let waiting_max = WAITING_MAX * u64::from(self.options.recent_bytes);
         let waiting = |part: &Part| part.recent.read().log_bytes();
-        while self.sources().recents.iter().map(waiting).sum::<u64>() > waiting_max {
+        while self.reader.sources().recents.iter().map(waiting).sum::<u64>()
+            > self.options.waiting_bytes_max()
+        {
             if let Some(_work) = self.index_work.try_lock_for(Duration::from_millis(5)) {
-                self.heads.see()?;
+                self.reader.heads.see()?;
                 return self.write_runs(false);
             }
         }

@@ -1,6 +1,7 @@
 //! The end of the log: staging commits, writing them, making them durable, and beginning the next segment.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
@@ -17,6 +18,7 @@ use super::recovery::{name_segment, random_tag, write_header};
 use super::scan::Tip;
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, seed};
 use super::space::Space;
+use super::statistics::Counters;
 use super::watermark::{Mark, Watermark};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Placement, RecordedEvent};
@@ -58,6 +60,7 @@ pub(super) struct Shared<'s> {
     pub(super) log: &'s Log,
     pub(super) heads: &'s Heads,
     pub(super) space: &'s Space,
+    pub(super) counters: &'s Counters,
 }
 
 /// Why a commit was not staged.
@@ -310,9 +313,11 @@ impl Writer {
     /// Syncs the segment, in which everything up to the given tip is written. A failure poisons the store: nobody knows then
     /// what is on disk.
     fn sync(&mut self, shared: Shared<'_>, tip: Tip) -> Result<(), Error> {
+        let began = Instant::now();
         if let Err(source) = self.file.sync() {
             return Err(shared.heads.forbid(format!("syncing {} failed: {source}", self.name())));
         }
+        shared.counters.add_sync(began.elapsed());
         // Somebody else may have learnt that the disk fails, and have used up the one report of it.
         if let Some(poison) = shared.heads.poison() {
             return Err(poison);

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::sections::{Section, Sections};
 use crate::error::{Error, ErrorKind};
 use crate::position::Position;
@@ -40,9 +38,10 @@ pub fn backup(
 ) -> Result<BackedUp, Error> {
     let source: Arc<dyn Storage> = Arc::new(store);
     let sections = Sections::of(&source)?;
-    if let Some(finding) = sections.findings.first() {
-        let kind = ErrorKind::Damaged { file: finding.file.clone(), offset: finding.offset };
-        return Err(Error::new(kind).detail(finding.what.clone()));
+    // Without a watermark the log itself has to tell how far it goes.
+    let watermark = FileName::Watermark.to_string();
+    if let Some(finding) = sections.findings.iter().find(|finding| finding.file != watermark) {
+        return Err(finding.clone().into_error());
     }
     let target: Arc<dyn Storage> = Arc::new(into);
     let copied = target.list().map_err(failed("listing the directory of", FileName::Store))?;
@@ -54,24 +53,34 @@ pub fn backup(
         source,
         target,
         end: sections.end()?,
-        tip: Tip::before(sections.all.first()),
+        tip: Tip::at(Address::MIN, Position::START, 0, i64::MIN),
         written: 0,
     };
     let mut reached = Progress::new(0, sections.bytes_up_to(copy.end));
     for (place, section) in sections.all.iter().enumerate() {
-        let is_followed = sections.all.get(place + 1).is_some_and(|next| next.start() <= copy.end);
-        copy.segment(section, is_followed, &copied, &mut |bytes| {
-            reached.done += bytes;
-            progress(reached);
-        })?;
-        if !is_followed {
-            break;
+        let next = sections.all.get(place + 1).filter(|next| next.start() <= copy.end);
+        let is_sealed =
+            next.filter(|next| copied.contains(&next.name()) && copied.contains(&section.name()));
+        if let Some((header, _)) = is_sealed.and_then(|next| next.header) {
+            // It is there as a whole: whoever named the next had synced it.
+            let before = Position::new(header.first.get() - 1);
+            copy.tip = Tip::at(section.start(), before, header.predecessor_chain, header.last_time);
+        } else {
+            copy.segment(section, next.is_some(), &copied, &mut |bytes| {
+                reached.done += bytes;
+                progress(reached);
+            })?;
         }
+    }
+    if copy.tip.end != copy.end {
+        let what = Fault::Wrong("the log ends before what is known to have been synced");
+        return Err(what.at(FileName::Segment(copy.end.segment()), copy.end.offset().into()));
     }
     copy.index(&sections, &copied)?;
     copy.watermark(&sections)?;
     if is_new {
-        write_store(&copy.target, &sections.identity)?;
+        let identity = sections.identity.expect("there is no finding about it");
+        write_store(&copy.target, &identity)?;
     }
     Ok(BackedUp { up_to: copy.tip.head, bytes: copy.written })
 }
@@ -107,13 +116,19 @@ impl Copying {
         let mut header = vec![0; SEGMENT_HEADER_BYTES as usize];
         let missing = || Fault::Short.at(name, 0);
         section.file.read_exact_at(0, &mut header).map_err(|_| missing())?;
-        self.tip.end = section.start();
-        self.tip.chain = section.header.as_ref().ok_or_else(missing)?.1;
+        let (says, chain) = section.header.ok_or_else(missing)?;
+        let is_first = self.tip.end == Address::MIN;
+        if !is_first && (says.predecessor_chain, says.last_time) != (self.tip.chain, self.tip.time)
+        {
+            let what = Fault::Wrong("the segment does not follow the one before it");
+            return Err(what.at(name, 0));
+        }
+        (self.tip.end, self.tip.chain) = (section.start(), chain);
         let mut part = Part { file: &*file, name: into, at: 0, bytes: header };
         let mut scan = Scan::new(Arc::clone(&section.file), section.tag, limit, self.tip);
         loop {
             match scan.next(|_, _| {})? {
-                Step::Frame { bytes, header } => {
+                Step::Frame { bytes, header, .. } => {
                     part.bytes.extend_from_slice(bytes);
                     read(header.length.into());
                 }
@@ -201,11 +216,13 @@ impl Part<'_> {
     /// Writes what is not there yet, and says how much that was. What is there has to be the same, or space that was prepared.
     fn put(&mut self) -> Result<u64, Error> {
         let mut there = vec![0; self.bytes.len()];
-        let read = self.file.read_up_to(self.at, &mut there).map_err(failed("reading", self.name))?;
-        let same = self.bytes.iter().zip(&there[..read]).take_while(|(new, old)| new == old).count();
-        if there[same..read].iter().any(|byte| *byte != 0) {
+        let read =
+            self.file.read_up_to(self.at, &mut there).map_err(failed("reading", self.name))?;
+        let both = || self.bytes.iter().zip(&there[..read]);
+        if both().any(|(new, old)| *old != 0 && old != new) {
             return Err(Error::new(ErrorKind::Occupied).detail("by a backup that was written to"));
         }
+        let same = both().take_while(|(new, old)| new == old).count();
         let rest = &self.bytes[same..];
         self.file
             .write_all_at(self.at + same as u64, rest)

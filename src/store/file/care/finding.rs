@@ -49,6 +49,14 @@ impl Finding {
     }
 }
 
+impl Finding {
+    /// The error that says the same.
+    pub(super) fn into_error(self) -> Error {
+        let Self { file, offset, what, .. } = self;
+        Error::new(ErrorKind::Damaged { file, offset }).detail(what)
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {}: {}", self.file, self.offset, self.what)?;

@@ -8,7 +8,9 @@ mod verify;
 mod copy;
 mod lost;
 mod salvage;
+mod backup;
 
+pub use backup::{BackedUp, backup};
 pub use finding::{Finding, Findings};
 pub use salvage::{Copied, restore, salvage};
 pub use verify::{Verification, verify};

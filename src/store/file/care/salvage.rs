@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::copy::{Copy, Finished, Lore};
-use super::finding::{Finding, Findings};
+use super::finding::Findings;
 use super::lost::Lost;
 use super::sections::Sections;
 use super::survey::{Piece, Survey, Thoroughness};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::event::RecordedEvent;
 use crate::position::{Position, Version};
 use crate::progress::Progress;
@@ -90,9 +90,7 @@ pub fn restore(
                 last.checked_add(record.count.into()).is_some_and(|last| last <= up_to.get());
             if is_meant { copy.add(at, record, &mut Nothing) } else { Ok(()) }
         }
-        Piece::Finding(Finding { file, offset, what, .. }) => {
-            Err(Error::new(ErrorKind::Damaged { file, offset }).detail(what))
-        }
+        Piece::Finding(finding) => Err(finding.into_error()),
         Piece::Torn { at } => {
             copy.drop_unfinished(at);
             Ok(())

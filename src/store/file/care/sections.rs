@@ -1,6 +1,6 @@
 //! What is there of a store, before its log is read: segments, whatever says how far they were synced, and what is wrong with it.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -10,9 +10,10 @@ use crate::error::Error;
 use crate::position::Position;
 use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::address::Address;
-use crate::store::file::beginning::{self, Kind, STORE_BYTES, StoreId, decode_store};
+use crate::store::file::beginning::{self, Identity, Kind, STORE_BYTES, StoreId, decode_store};
 use crate::store::file::cache::Cache;
 use crate::store::file::fault::failed;
+use crate::store::file::frame::{FRAME_HEADER_BYTES, FrameHeader};
 use crate::store::file::index::{Coverage, Run};
 use crate::store::file::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::store::file::watermark::Watermark;
@@ -44,6 +45,8 @@ impl Section {
 /// The parts of a store.
 pub(super) struct Sections {
     pub(super) store: StoreId,
+    /// Who the store is, if its file says so.
+    pub(super) identity: Option<Identity>,
     /// Ascending by number.
     pub(super) all: Vec<Section>,
     /// Which segment is the first that is read, and the last position before it.
@@ -65,9 +68,12 @@ pub(super) struct Sections {
 impl Sections {
     pub(super) fn of(storage: &Arc<dyn Storage>) -> Result<Self, Error> {
         // The marks first: a writer that is at work may add to the log meanwhile.
-        let (store, store_finding) = identity(&**storage)?;
+        let (store, said) = identity(&**storage)?;
+        let (identity, store_finding) =
+            said.map_or_else(|finding| (None, Some(finding)), |one| (Some(one), None));
         let mut sections = Self {
             store,
+            identity,
             all: Vec::new(),
             first: 1,
             before: Position::START,
@@ -134,6 +140,33 @@ impl Sections {
     /// How many bytes the segments have.
     pub(super) fn bytes(&self) -> u64 {
         self.all.iter().map(|section| section.length).sum()
+    }
+
+    /// How many bytes of log there are up to an address.
+    pub(super) fn bytes_up_to(&self, end: Address) -> u64 {
+        let length = |section: &Section| match section.number.cmp(&end.segment()) {
+            Ordering::Less => section.length,
+            Ordering::Equal => end.offset().into(),
+            Ordering::Greater => 0,
+        };
+        self.all.iter().map(length).sum()
+    }
+
+    /// Up to where the log is known to be synced, also by the frames that were built after.
+    pub(super) fn end(&self) -> Result<Address, Error> {
+        let Some(last) = self.all.last() else { return Ok(self.synced) };
+        let mut proven = self.synced.max(last.start());
+        let mut at = proven;
+        loop {
+            let mut bytes = [0; FRAME_HEADER_BYTES as usize];
+            let read = last.file.read_up_to(at.offset().into(), &mut bytes);
+            let read = read.map_err(failed("reading", last.name()))?;
+            let Ok((header, _)) = FrameHeader::decode(&bytes[..read], last.tag) else { break };
+            proven = proven.max(Address::new(last.number, header.synced));
+            let Some(_) = at.offset().checked_add(header.length) else { break };
+            at = at.plus(header.length);
+        }
+        Ok(proven)
     }
 
     /// The runs that a recovery would choose, but for those that begin before what is read.
@@ -215,14 +248,14 @@ impl Sections {
 }
 
 /// Who the store is: as its file says or, where that is damaged, its segments.
-fn identity(storage: &dyn Storage) -> Result<(StoreId, Option<Finding>), Error> {
+fn identity(storage: &dyn Storage) -> Result<(StoreId, Result<Identity, Finding>), Error> {
     let name = FileName::Store;
     let what = match open(storage, name)? {
         Some(file) => {
             let mut bytes = vec![0; STORE_BYTES + 1];
             let read = file.read_up_to(0, &mut bytes).map_err(failed("reading", name))?;
             match decode_store(&bytes[..read]) {
-                Ok(identity) => return Ok((identity.id.into_bytes(), None)),
+                Ok(identity) => return Ok((identity.id.into_bytes(), Ok(identity))),
                 Err(fault) => Finding::of_fault(name, 0, fault)?.what,
             }
         }
@@ -238,10 +271,10 @@ fn identity(storage: &dyn Storage) -> Result<(StoreId, Option<Finding>), Error> 
         if let Ok(store) = beginning::decode(Kind::Segment, &bytes[..read])
             && SegmentHeader::decode(&bytes[..read], store).is_ok()
         {
-            return Ok((store, Some(finding)));
+            return Ok((store, Err(finding)));
         }
     }
-    Ok((StoreId::default(), Some(finding)))
+    Ok((StoreId::default(), Err(finding)))
 }
 
 fn open(storage: &dyn Storage, name: FileName) -> Result<Option<Arc<dyn StorageFile>>, Error> {

@@ -207,16 +207,7 @@ impl<'s> Survey<'s> {
     }
 
     fn tip(&self, end: Address) -> Tip {
-        let chain = self.chain.unwrap_or(0);
-        Tip {
-            end,
-            head: self.head,
-            chain,
-            time: self.time,
-            last_frame: end,
-            last_end: end,
-            last_chain: chain,
-        }
+        Tip::at(end, self.head, self.chain.unwrap_or(0), self.time)
     }
 
     fn show(&mut self, at: Address, record: &Record<'_>, visit: Visitor<'_>) -> Result<(), Error> {

@@ -33,7 +33,7 @@ use crate::store::file::record::Record;
 /// # let store = FileStore::open(&directory)?;
 /// # let opened = NewEvent::new(EventType::new("Opened")?, &())?;
 /// # store.append(Commit::new().write("account/alice".parse()?, Expected::Any, [opened]))?;
-/// let found = care::verify(Directory::to_read(&directory), Position::START, |progress| {
+/// let found = care::verify(Directory::to_read(&directory)?, Position::START, |progress| {
 ///     println!("{} of {} bytes", progress.done, progress.total);
 /// })?;
 /// for finding in found.findings.iter() {

@@ -2,8 +2,14 @@
 
 mod segments;
 mod runs;
+mod replay;
 mod tail;
 mod recover;
 
 pub(super) use recover::{Recovered, recover};
-pub(super) use segments::{name_segment, random_tag, write_header, write_store};
+pub(super) use replay::Replay;
+pub(super) use runs::{Runs, choose, confirm};
+pub(super) use segments::{
+    add_next, collect, confirm_mark, name_segment, random_tag, read_identity, write_header,
+    write_store,
+};

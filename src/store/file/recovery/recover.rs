@@ -2,20 +2,19 @@
 
 use std::sync::Arc;
 
+use super::replay::Replay;
 use super::tail::{Tail, rewrite};
 use super::{runs, segments};
 use crate::error::Error;
-use crate::position::Position;
 use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::address::Address;
 use crate::store::file::beginning::{Identity, StoreId};
 use crate::store::file::cache::Cache;
 use crate::store::file::fault::{Fault, failed};
-use crate::store::file::index::{Coverage, Part, Run, Sources, Terms, Workshop};
+use crate::store::file::index::{Part, Sources, Terms, Workshop};
 use crate::store::file::log::{Log, Segment};
 use crate::store::file::report::RecoveryReport;
-use crate::store::file::scan::{Scan, Step, Tip};
-use crate::store::file::segment::SEGMENT_HEADER_BYTES;
+use crate::store::file::scan::Tip;
 use crate::store::file::watermark::{Mark, Watermark};
 
 /// A store that is ready to be written to.
@@ -68,7 +67,7 @@ pub(in crate::store::file) fn recover(
     let log = Log::new(Arc::clone(&storage), Arc::clone(&cache));
     segments::collect(&storage, &names, store, &log)?;
     let (watermark, mark) = read_watermark(&storage, store, &log)?;
-    let chosen = runs::choose(&storage, &names, store, &cache, &log)?;
+    let chosen = runs::choose(&storage, &names, store, &cache, &log, &[])?;
     if let Some(last) = chosen.kept.last() {
         runs::confirm(&log, last)?;
     }
@@ -78,17 +77,17 @@ pub(in crate::store::file) fn recover(
         proven = proven.or(mark.end, "the watermark says that it was synced");
     }
     let workshop = Workshop { storage, store, cache };
-    let mut replay = Replay::new(&workshop, &log, chosen.kept, recent_bytes);
-    let unproven = replay.all_segments(&mut proven)?;
-    let (segment, file, tip) = replay.last()?;
-    let tail = Tail {
-        storage: &workshop.storage,
-        file: &file,
-        tag: segment.header.tag,
-        end: tip.end,
-        head: tip.head,
-        fault: replay.fault.take(),
-    };
+    let terms = Terms::of_store(store);
+    let mut replay = Replay::behind(&log, terms, chosen.kept);
+    let mut rebuilding =
+        Rebuilding { workshop: &workshop, recent_bytes, proven, unproven: Vec::new() };
+    let fault = rebuilding.all_segments(&mut replay)?;
+    let Rebuilding { proven, unproven, .. } = rebuilding;
+    let Replay { sources, tip, events, .. } = replay;
+    let segment = log.last().expect("a store has a segment");
+    let file = log.file(segment.header.number)?.file;
+    let (tag, end, head) = (segment.header.tag, tip.end, tip.head);
+    let tail = Tail { storage: &workshop.storage, file: &file, tag, end, head, fault };
     // From here on something is changed.
     let cut = tail.settle(proven.to, proven.witness)?;
     let name = FileName::Segment(segment.header.number);
@@ -99,13 +98,11 @@ pub(in crate::store::file) fn recover(
     let file_length = file.len().map_err(failed("measuring", name))?;
     let report = RecoveryReport {
         clean: is_new || mark.is_some_and(|mark| mark.is_shut && mark.end == tip.end),
-        replayed_events: replay.events,
+        replayed_events: events,
         cut,
         rewritten_bytes: unproven.len() as u64,
-        removed_runs: remove_useless(&*workshop.storage, &names, chosen.useless, &replay.sources),
+        removed_runs: remove_useless(&*workshop.storage, &names, chosen.useless, &sources),
     };
-    let sources = replay.sources;
-    let terms = Terms::of_store(store);
     let mut recovered = Recovered {
         identity,
         workshop,
@@ -148,21 +145,7 @@ fn read_watermark(
     };
     let file = file.map_err(failed("opening", name))?;
     let (watermark, mark) = Watermark::read(file, store).map_err(failed("reading", name))?;
-    if let Some(mark) = mark {
-        let Some(segment) = log.segment(mark.end.segment()) else {
-            let what =
-                Fault::Wrong("the segment is missing, but the watermark says that it was synced");
-            return Err(what
-                .at(FileName::Segment(mark.end.segment()), 0)
-                .at_position(mark.position));
-        };
-        if segment.header.tag != mark.tag {
-            let what = Fault::Wrong("it is not the segment of which the watermark tells");
-            return Err(what
-                .at(FileName::Segment(mark.end.segment()), 0)
-                .at_position(mark.position));
-        }
-    }
+    mark.map_or(Ok(()), |mark| segments::confirm_mark(log, &mark))?;
     Ok((watermark, mark))
 }
 
@@ -185,153 +168,81 @@ fn remove_useless(
     runs.into_iter().map(|(name, reason)| format!("{name}: {reason}")).collect()
 }
 
-/// Reads the log behind the runs again, and indexes it.
-struct Replay<'r> {
+/// What recovery does with what is replayed.
+struct Rebuilding<'r> {
     workshop: &'r Workshop,
-    log: &'r Log,
-    terms: Terms,
     recent_bytes: u32,
-    sources: Sources,
-    tip: Tip,
-    events: u64,
-    fault: Option<(u64, Fault)>,
+    proven: Proven,
+    /// The bytes at the end of the log that nothing proves to be synced.
+    unproven: Vec<u8>,
 }
 
-impl<'r> Replay<'r> {
-    fn new(workshop: &'r Workshop, log: &'r Log, runs: Vec<Arc<Run>>, recent_bytes: u32) -> Self {
-        let start = log.start();
-        let first = log.first().expect("a store has a segment");
-        let before = Position::new(first.header.first.get().saturating_sub(1));
-        let (time, chain) = (first.header.last_time, first.chain);
-        let mut tip = Tip {
-            end: start,
-            head: before,
-            chain,
-            time,
-            last_frame: start,
-            last_end: start,
-            last_chain: chain,
-        };
-        if let Some(Coverage { to, last, last_chain, last_time, last_frame, .. }) =
-            runs.last().map(|run| run.coverage)
-        {
-            let (end, head, chain, time) = (to, last, last_chain, last_time);
-            tip = Tip { end, head, chain, time, last_frame, last_end: end, last_chain: chain };
-        }
-        let terms = Terms::of_store(workshop.store);
-        let recents = vec![Part::behind(tip.end, tip.head, terms)];
-        let sources = Sources { runs, recents };
-        Self { workshop, log, terms, recent_bytes, sources, tip, events: 0, fault: None }
-    }
-
-    /// Replays all segments, and returns the bytes at the end of the last that nothing proves to be synced.
-    fn all_segments(&mut self, proven: &mut Proven) -> Result<Vec<u8>, Error> {
+impl Rebuilding<'_> {
+    /// Replays all segments. Says what is wrong behind the last whole frame of the last, if anything is.
+    fn all_segments(&mut self, replay: &mut Replay<'_>) -> Result<Option<(u64, Fault)>, Error> {
         loop {
-            let number = self.tip.end.segment();
-            let segment = self.log.segment(number).ok_or_else(|| {
-                let what = Fault::Wrong("the segment is missing, but an index run covers it");
-                what.at(FileName::Segment(number), 0)
-            })?;
-            let unproven = self.segment(&segment, proven)?;
-            let Some(next) = self.log.segment(number + 1) else { return Ok(unproven) };
-            self.enter(&next)?;
+            let segment = replay.current()?;
+            let fault = self.segment(&segment, replay)?;
+            let next = replay.log.segment(segment.header.number + 1);
+            match (next, fault) {
+                (Some(_), Some(fault)) => return Err(replay.damage(fault)),
+                (Some(next), None) => replay.enter(&next)?,
+                (None, fault) => return Ok(fault),
+            }
         }
     }
 
-    /// Goes on in the next segment, which has to say of this one what was found.
-    fn enter(&mut self, next: &Segment) -> Result<(), Error> {
-        let (header, name) = (&next.header, FileName::Segment(next.header.number));
-        let follows = header.predecessor_chain == self.tip.chain
-            && header.predecessor_length == self.tip.end.offset()
-            && header.last_time == self.tip.time
-            && Some(header.first) == self.tip.head.checked_add(1);
-        if !follows {
-            return Err(Fault::Wrong("the segment does not follow the one before it").at(name, 0));
-        }
-        self.tip.end = Address::new(header.number, SEGMENT_HEADER_BYTES);
-        self.tip.chain = next.chain;
-        Ok(())
-    }
-
-    fn segment(&mut self, segment: &Segment, proven: &mut Proven) -> Result<Vec<u8>, Error> {
+    fn segment(
+        &mut self,
+        segment: &Segment,
+        replay: &mut Replay<'_>,
+    ) -> Result<Option<(u64, Fault)>, Error> {
         let number = segment.header.number;
-        let name = FileName::Segment(number);
-        let file = self.log.file(number)?.file;
         let limit = match segment.length {
             Some(length) => length.into(),
-            None => file.len().map_err(failed("measuring", name))?,
-        };
-        let mut scan = Scan::new(file, segment.header.tag, limit, self.tip);
-        let (mut tail, mut tail_at) = (Vec::new(), self.tip.end.offset());
-        if segment.length.is_some() {
-            *proven = proven.or(Address::new(number + 1, 0), "a later segment exists");
-        }
-        loop {
-            let recent = Arc::clone(&self.sources.growing().recent);
-            let mut recent = recent.write();
-            let events = &mut self.events;
-            let step = scan.next(|address, record| {
-                recent.add(&record.event, (address, record.length), record.ordinal == 0);
-                *events += 1;
-            })?;
-            match step {
-                Step::Frame { header, bytes } => {
-                    let end = Address::new(number, header.synced);
-                    *proven = proven.or(end, "a later frame was built after this was synced");
-                    tail.extend_from_slice(bytes);
-                    let start = Address::new(number, tail_at).number();
-                    let known = proven.to.number().saturating_sub(start).min(tail.len() as u64);
-                    tail.drain(..usize::try_from(known).expect("at most a length"));
-                    tail_at += u32::try_from(known).expect("it lies in a segment");
-                }
-                Step::End => break,
-                Step::Bad { offset, fault } if segment.length.is_some() => {
-                    let position = Position::new(scan.tip.head.get().saturating_add(1));
-                    return Err(fault.at(name, offset).at_position(position));
-                }
-                Step::Bad { offset, fault } => {
-                    // Records before the bad one of its frame may have been seen.
-                    recent.truncate(scan.tip.end);
-                    self.fault = Some((offset, fault));
-                    break;
-                }
+            None => {
+                let name = FileName::Segment(number);
+                replay.log.file(number)?.file.len().map_err(failed("measuring", name))?
             }
-            drop(recent);
-            self.tip = scan.tip;
-            self.write_run_if_due(proven.to);
+        };
+        if segment.length.is_some() {
+            self.proven = self.proven.or(Address::new(number + 1, 0), "a later segment exists");
         }
-        self.tip = scan.tip;
-        Ok(tail)
+        self.unproven.clear();
+        let mut tail_at = replay.tip.end.offset();
+        replay.frames(limit, |replay, header, bytes| {
+            let end = Address::new(number, header.synced);
+            self.proven = self.proven.or(end, "a later frame was built after this was synced");
+            let tail = &mut self.unproven;
+            tail.extend_from_slice(bytes);
+            let start = Address::new(number, tail_at).number();
+            let known = self.proven.to.number().saturating_sub(start).min(tail.len() as u64);
+            tail.drain(..usize::try_from(known).expect("at most a length"));
+            tail_at += u32::try_from(known).expect("it lies in a segment");
+            self.write_run_if_due(replay);
+        })
     }
 
     /// Makes a run of what was collected, once it is enough and known to be synced; if that fails it stays in memory.
-    fn write_run_if_due(&mut self, proven: Address) {
-        let part = self.sources.growing();
+    fn write_run_if_due(&self, replay: &mut Replay<'_>) {
+        let (tip, sources) = (replay.tip, &mut replay.sources);
+        let part = sources.growing();
         let collected = part.recent.read().log_bytes();
-        if collected < self.recent_bytes.into() || self.tip.last_end > proven {
+        if collected < self.recent_bytes.into() || tip.last_end > self.proven.to {
             return;
         }
-        let coverage = self.tip.coverage(part.from, part.first);
+        let coverage = tip.coverage(part.from, part.first);
         let run = self.workshop.run_of(&part.recent.read(), coverage);
         match run {
-            Ok(run) if self.sources.recents.len() == 1 => {
-                self.sources.runs.push(Arc::new(run));
-                self.sources.recents.clear();
+            Ok(run) if sources.recents.len() == 1 => {
+                sources.runs.push(Arc::new(run));
+                sources.recents.clear();
                 // What cannot be merged now is merged later.
-                let _ = self.workshop.merge_all(&mut self.sources.runs);
+                let _ = self.workshop.merge_all(&mut sources.runs);
             }
-            _ => {
-                self.sources.recents.last_mut().expect("there is always one").settled =
-                    Some(coverage)
-            }
+            _ => sources.recents.last_mut().expect("there is always one").settled = Some(coverage),
         }
-        let next = Part::behind(self.tip.last_end, self.tip.head, self.terms);
-        self.sources.recents.push(next);
-    }
-
-    fn last(&self) -> Result<(Segment, Arc<dyn StorageFile>, Tip), Error> {
-        let segment = self.log.last().expect("a store has a segment");
-        let file = self.log.file(segment.header.number)?.file;
-        Ok((segment, file, self.tip))
+        let terms = Terms::of_store(self.workshop.store);
+        sources.recents.push(Part::behind(tip.last_end, tip.head, terms));
     }
 }

@@ -1,5 +1,6 @@
 //! Which index runs are of use.
 
+use std::io;
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -14,28 +15,41 @@ use crate::store::file::log::Log;
 
 /// The runs of a directory.
 #[derive(Default)]
-pub(super) struct Runs {
+pub(in crate::store::file) struct Runs {
     /// Those of use: they lie behind one another, from the beginning of the log on.
-    pub(super) kept: Vec<Arc<Run>>,
+    pub(in crate::store::file) kept: Vec<Arc<Run>>,
     /// Those of no use, and why.
     pub(super) useless: Vec<(FileName, String)>,
     /// Up to where the log was synced, as the runs know.
-    pub(super) proven: Address,
+    pub(in crate::store::file) proven: Address,
+    /// Whether one is missing, perhaps because a writer has just merged it into another.
+    pub(in crate::store::file) is_one_missing: bool,
 }
 
-/// Opens all runs, and chooses.
-pub(super) fn choose(
+/// Opens all runs but those that are known already, and chooses.
+pub(in crate::store::file) fn choose(
     storage: &Arc<dyn Storage>,
     names: &[FileName],
     store: StoreId,
     cache: &Arc<Cache>,
     log: &Log,
+    known: &[Arc<Run>],
 ) -> Result<Runs, Error> {
     let (mut found, mut runs) = (Vec::new(), Runs::default());
     for name in names.iter().copied().filter(|name| matches!(name, FileName::Run(..))) {
-        let file = cache.adopt(storage.open(name).map_err(failed("opening", name))?);
+        if let Some(run) = known.iter().find(|run| run.name == name) {
+            found.push(Arc::clone(run));
+            continue;
+        }
+        let file = match storage.open(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                runs.is_one_missing = true;
+                continue;
+            }
+            opened => cache.adopt(opened.map_err(failed("opening", name))?),
+        };
         match Run::open(name, file, store, Arc::clone(cache))? {
-            Ok(run) => found.push(run),
+            Ok(run) => found.push(Arc::new(run)),
             Err(fault @ Fault::Unknown { .. }) => return Err(fault.at(name, 0)),
             Err(fault) => runs.useless.push((name, fault.to_string())),
         }
@@ -47,13 +61,11 @@ pub(super) fn choose(
         runs.proven = runs.proven.max(run.coverage.to);
         if run.coverage.from == end {
             end = run.coverage.to;
-            runs.kept.push(Arc::new(run));
+            runs.kept.push(run);
         } else {
-            let reason = if run.coverage.to <= end {
-                "covered by another"
-            } else {
-                "one before it is missing"
-            };
+            let is_covered = run.coverage.to <= end;
+            runs.is_one_missing |= !is_covered;
+            let reason = if is_covered { "covered by another" } else { "one before it is missing" };
             runs.useless.push((run.name, reason.to_owned()));
         }
     }
@@ -61,7 +73,7 @@ pub(super) fn choose(
 }
 
 /// Checks that the log holds the frame that a run ends with.
-pub(super) fn confirm(log: &Log, run: &Run) -> Result<(), Error> {
+pub(in crate::store::file) fn confirm(log: &Log, run: &Run) -> Result<(), Error> {
     let Coverage { last_frame, to, last, last_chain, .. } = run.coverage;
     let name = FileName::Segment(last_frame.segment());
     let damaged = |fault: Fault| fault.at(name, last_frame.offset().into()).at_position(last);

@@ -13,6 +13,7 @@ use crate::store::file::bytes::lower_half_of_large;
 use crate::store::file::fault::{Fault, failed};
 use crate::store::file::log::{Log, Segment};
 use crate::store::file::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::store::file::watermark::Mark;
 
 /// The numbers of the segments in the directory, ascending.
 fn numbers(names: &[FileName]) -> Vec<u32> {
@@ -32,18 +33,21 @@ pub(super) fn identity(
 ) -> Result<(Identity, bool), Error> {
     let name = FileName::Store;
     match storage.open(name) {
-        Ok(file) => {
-            let mut bytes = vec![0; STORE_BYTES + 1];
-            let read = file.read_up_to(0, &mut bytes).map_err(failed("reading", name))?;
-            let identity = decode_store(&bytes[..read]).map_err(|fault| fault.at(name, 0))?;
-            Ok((identity, false))
-        }
+        Ok(file) => Ok((read_identity(&*file)?, false)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             check_nothing_is_lost(storage, names)?;
             Ok((make_store(storage)?, true))
         }
         Err(error) => Err(failed("opening", name)(error)),
     }
+}
+
+/// The identity in a store file.
+pub(in crate::store::file) fn read_identity(file: &dyn StorageFile) -> Result<Identity, Error> {
+    let name = FileName::Store;
+    let mut bytes = vec![0; STORE_BYTES + 1];
+    let read = file.read_up_to(0, &mut bytes).map_err(failed("reading", name))?;
+    decode_store(&bytes[..read]).map_err(|fault| fault.at(name, 0))
 }
 
 /// A directory without a store file is one in which a store was never completed: at most a first segment without events.
@@ -148,37 +152,56 @@ fn write_whole(
 }
 
 /// Reads the headers of all segments into the log, and checks that each follows the one before.
-pub(super) fn collect(
+pub(in crate::store::file) fn collect(
     storage: &Arc<dyn Storage>,
     names: &[FileName],
     store: StoreId,
     log: &Log,
 ) -> Result<(), Error> {
-    let numbers = numbers(names);
-    if numbers.is_empty() {
-        return Err(missing(1));
-    }
-    for (place, number) in (1..).zip(&numbers) {
-        if place != *number {
-            return Err(missing(place));
-        }
-        let segment = read_header(storage, *number, store)?;
-        if let Some(before) = log.last() {
-            check_length(storage, &before, segment.header.predecessor_length)?;
-        }
-        log.add(segment);
+    while add_next(storage, store, log)? {}
+    let found = log.last().map_or(0, |last| last.header.number);
+    if found < numbers(names).last().copied().unwrap_or(1) {
+        return Err(Fault::Wrong("the segment is missing").at(FileName::Segment(found + 1), 0));
     }
     Ok(())
 }
 
-fn missing(number: u32) -> Error {
-    Fault::Wrong("the segment is missing").at(FileName::Segment(number), 0)
+/// Takes the segment that follows the last into the log, if there is one.
+pub(in crate::store::file) fn add_next(
+    storage: &Arc<dyn Storage>,
+    store: StoreId,
+    log: &Log,
+) -> Result<bool, Error> {
+    let before = log.last();
+    let number = before.map_or(1, |before| before.header.number + 1);
+    let Some(segment) = read_header(storage, number, store)? else { return Ok(false) };
+    if let Some(before) = before {
+        check_length(storage, &before, segment.header.predecessor_length)?;
+    }
+    log.add(segment);
+    Ok(true)
 }
 
-fn read_header(storage: &Arc<dyn Storage>, number: u32, store: StoreId) -> Result<Segment, Error> {
+/// Checks that the log has the segment of which a mark tells.
+pub(in crate::store::file) fn confirm_mark(log: &Log, mark: &Mark) -> Result<(), Error> {
+    let what = match log.segment(mark.end.segment()) {
+        Some(segment) if segment.header.tag == mark.tag => return Ok(()),
+        Some(_) => "it is not the segment of which the watermark tells",
+        None => "the segment is missing, but the watermark says that it was synced",
+    };
+    let name = FileName::Segment(mark.end.segment());
+    Err(Fault::Wrong(what).at(name, 0).at_position(mark.position))
+}
+
+fn read_header(
+    storage: &Arc<dyn Storage>,
+    number: u32,
+    store: StoreId,
+) -> Result<Option<Segment>, Error> {
     let name = FileName::Segment(number);
     let file = match storage.open(name) {
         Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
             return Err(Error::new(ErrorKind::Damaged { file: name.to_string(), offset: 0 })
                 .caused_by(error));
@@ -192,7 +215,7 @@ fn read_header(storage: &Arc<dyn Storage>, number: u32, store: StoreId) -> Resul
     if header.number != number {
         return Err(Fault::Wrong("it is another segment of the log").at(name, 0));
     }
-    Ok(Segment { header, chain, length: None })
+    Ok(Some(Segment { header, chain, length: None }))
 }
 
 /// A segment that has a successor is exactly as long as that says.

@@ -1,0 +1,157 @@
+//! A store on disk that another process writes to, for reading.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::address::Address;
+use super::chase::Chase;
+use super::file_store::FileStore;
+use super::options::FileOptions;
+use super::pages::page;
+use super::reader::Reader;
+use super::statistics::Statistics;
+use super::view::{View, damaged_run};
+use crate::error::{Error, ErrorKind};
+use crate::event::Batch;
+use crate::id::StreamId;
+use crate::position::{Position, Version};
+use crate::storage::{Directory, Storage};
+use crate::store::commit::{AppendError, Appended, Commit};
+use crate::store::event_store::{EventStore, Head};
+use crate::store::query::Query;
+
+/// Reads a store on disk while another process writes to it; or one that nobody writes to, such as a backup or a read-only medium.
+///
+/// It takes no lock and writes nothing, and a writer neither notices nor waits for it. It shows what is known to be synced, so
+/// nothing that it has shown is ever lost, whatever becomes of the writer; there may be any number of followers.
+/// [`guarantees`](crate::docs::guarantees#followers) says what it relies on. Its two heads are one.
+///
+/// It is an [`EventStore`] whose [`append`](EventStore::append) answers with the kind [`ReadOnly`](ErrorKind::ReadOnly), so
+/// repositories, views and time travel work on it as on any other: `Annals::with_store(FileStore::follow("bank")?)`.
+///
+/// ```
+/// use annals::store::{Commit, EventStore, Expected, FileStore};
+/// use annals::{NewEvent, Position, id::EventType};
+/// use std::time::Duration;
+///
+/// # let directory = std::env::temp_dir().join(format!("annals-doc-follower-{}", std::process::id()));
+/// let store = FileStore::open(&directory)?;
+/// let follower = FileStore::follow(&directory)?; // in this process or in another
+/// let opened = NewEvent::new(EventType::new("Opened")?, &())?;
+/// store.append(Commit::new().write("account/alice".parse()?, Expected::Empty, [opened]))?;
+/// assert_eq!(follower.wait(Position::START, Duration::from_secs(1))?, Position::new(1));
+/// # drop(store);
+/// # std::fs::remove_dir_all(&directory)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Cost
+///
+/// Each call first looks for what is new, which costs about four reads of a few bytes from the cache of the operating system if
+/// there is nothing; what is new is read once, verified and indexed in memory. Waiting does so every 2 ms. Memory is bounded as
+/// that of the writer, if it is opened with the same [options](FileOptions).
+#[derive(Debug)]
+pub struct Follower {
+    reader: Reader,
+    /// Held by whoever looks for what is new.
+    chase: Mutex<Chase>,
+}
+
+/// How often somebody who waits looks for what is new.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
+
+impl FileStore {
+    /// Opens the store in this directory for reading, beside a process that writes to it or without one. There has to be one.
+    pub fn follow(path: impl AsRef<Path>) -> Result<Follower, Error> {
+        Self::options().follow(path)
+    }
+}
+
+impl FileOptions {
+    /// Opens the store in this directory for reading, beside a process that writes to it or without one. There has to be one.
+    /// Of the options, [`recent_bytes`](Self::recent_bytes), which should not be less than the writer's, and
+    /// [`cache_bytes`](Self::cache_bytes) matter.
+    pub fn follow(self, path: impl AsRef<Path>) -> Result<Follower, Error> {
+        let path = path.as_ref();
+        let directory = Directory::to_read(path).map_err(|source| {
+            Error::store(source).detail(format!("reading the directory {}", path.display()))
+        })?;
+        self.follow_on(directory)
+    }
+
+    /// The same on a disk of your own, of which nothing is asked but to list, to open and to read.
+    pub fn follow_on(self, storage: impl Storage) -> Result<Follower, Error> {
+        let (mut chase, reader) = Chase::new(Arc::new(storage), self)?;
+        chase.begin_anew(&reader)?;
+        chase.catch_up(&reader)?;
+        Ok(Follower { reader, chase: Mutex::new(chase) })
+    }
+}
+
+impl Follower {
+    /// How large the store is, as far as it was shown by the last call. [`Statistics`] says which numbers a follower has.
+    pub fn statistics(&self) -> Result<Statistics, Error> {
+        self.reader.statistics()
+    }
+
+    /// Shows everything that is new.
+    fn catch_up(&self) -> Result<(), Error> {
+        self.reader.heads.see()?;
+        self.chase.lock().catch_up(&self.reader)
+    }
+
+    /// Looks into the log through the index. Should a part of the index turn out to be damaged, the writer may have made it again.
+    fn look<T>(&self, look: impl Fn(&View<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        self.catch_up()?;
+        match look(&self.reader.view()?) {
+            Err(error) if damaged_run(&error).is_some() => {
+                self.chase.lock().begin_anew(&self.reader)?;
+                look(&self.reader.view()?)
+            }
+            done => done,
+        }
+    }
+}
+
+impl EventStore for Follower {
+    fn append(&self, _: Commit) -> Result<Appended, AppendError> {
+        self.reader.heads.see()?;
+        Err(Error::new(ErrorKind::ReadOnly).into())
+    }
+
+    fn read(&self, query: &Query) -> Result<(Batch, Option<Query>), Error> {
+        self.look(|view| page(view, query, &self.reader.hints, Address::MIN))
+    }
+
+    fn version(&self, stream: &StreamId) -> Result<Version, Error> {
+        let version = self.look(|view| view.version(stream, Address::MIN))?;
+        Ok(version.unwrap_or(Version::ZERO))
+    }
+
+    fn head(&self) -> Result<Head, Error> {
+        self.catch_up()?;
+        Ok(self.reader.heads.see()?.1)
+    }
+
+    fn wait(&self, after: Position, timeout: Duration) -> Result<Position, Error> {
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            self.catch_up()?;
+            let left = deadline.map_or(POLL_INTERVAL, |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            });
+            let durable = self.reader.heads.wait(after, left.min(POLL_INTERVAL))?;
+            if durable > after || left.is_zero() {
+                return Ok(durable);
+            }
+        }
+    }
+
+    fn close(&self) -> Result<(), Error> {
+        self.reader.heads.close();
+        Ok(())
+    }
+}

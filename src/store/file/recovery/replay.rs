@@ -1,0 +1,136 @@
+//! Reading the log behind the index runs: verifying all of it, and indexing it.
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::position::Position;
+use crate::storage::FileName;
+use crate::store::file::address::Address;
+use crate::store::file::fault::Fault;
+use crate::store::file::frame::FrameHeader;
+use crate::store::file::index::{Coverage, Part, Run, Sources, Terms};
+use crate::store::file::log::{Log, Segment};
+use crate::store::file::scan::{Scan, Step, Tip};
+use crate::store::file::segment::SEGMENT_HEADER_BYTES;
+
+/// The log up to a tip that moves on, and its index.
+pub(in crate::store::file) struct Replay<'r> {
+    pub(in crate::store::file) log: &'r Log,
+    pub(in crate::store::file) sources: Sources,
+    pub(in crate::store::file) tip: Tip,
+    /// How many events were read.
+    pub(super) events: u64,
+}
+
+impl<'r> Replay<'r> {
+    /// Goes on from a tip up to which the log is indexed.
+    pub(in crate::store::file) fn from(log: &'r Log, sources: Sources, tip: Tip) -> Self {
+        Self { log, sources, tip, events: 0 }
+    }
+
+    /// Begins behind these runs.
+    pub(in crate::store::file) fn behind(log: &'r Log, terms: Terms, runs: Vec<Arc<Run>>) -> Self {
+        let start = log.start();
+        let first = log.first().expect("a store has a segment");
+        let before = Position::new(first.header.first.get().saturating_sub(1));
+        let (time, chain) = (first.header.last_time, first.chain);
+        let mut tip = Tip {
+            end: start,
+            head: before,
+            chain,
+            time,
+            last_frame: start,
+            last_end: start,
+            last_chain: chain,
+        };
+        if let Some(Coverage { to, last, last_chain, last_time, last_frame, .. }) =
+            runs.last().map(|run| run.coverage)
+        {
+            let (end, head, chain, time) = (to, last, last_chain, last_time);
+            tip = Tip { end, head, chain, time, last_frame, last_end: end, last_chain: chain };
+        }
+        let recents = vec![Part::behind(tip.end, tip.head, terms)];
+        Self::from(log, Sources { runs, recents }, tip)
+    }
+
+    /// The segment in which the tip stands.
+    pub(super) fn current(&self) -> Result<Segment, Error> {
+        self.segment(self.tip.end.segment())
+    }
+
+    fn segment(&self, number: u32) -> Result<Segment, Error> {
+        self.log.segment(number).ok_or_else(|| {
+            let what = Fault::Wrong("the segment is missing, but an index run covers it");
+            what.at(FileName::Segment(number), 0)
+        })
+    }
+
+    /// Goes on in the next segment, which has to say of this one what was found.
+    pub(super) fn enter(&mut self, next: &Segment) -> Result<(), Error> {
+        let (header, name) = (&next.header, FileName::Segment(next.header.number));
+        let follows = header.predecessor_chain == self.tip.chain
+            && header.predecessor_length == self.tip.end.offset()
+            && header.last_time == self.tip.time
+            && Some(header.first) == self.tip.head.checked_add(1);
+        if !follows {
+            return Err(Fault::Wrong("the segment does not follow the one before it").at(name, 0));
+        }
+        self.tip.end = Address::new(header.number, SEGMENT_HEADER_BYTES);
+        self.tip.chain = next.chain;
+        Ok(())
+    }
+
+    /// Goes on in the current segment up to this offset. `each` hears of every frame once it is indexed. Says what is wrong, and
+    /// at which offset, if not all of it is frames that follow one another.
+    pub(super) fn frames(
+        &mut self,
+        limit: u64,
+        mut each: impl FnMut(&mut Self, &FrameHeader, &[u8]),
+    ) -> Result<Option<(u64, Fault)>, Error> {
+        let segment = self.current()?;
+        let file = self.log.file(segment.header.number)?.file;
+        let mut scan = Scan::new(file, segment.header.tag, limit, self.tip);
+        loop {
+            let recent = Arc::clone(&self.sources.growing().recent);
+            let mut recent = recent.write();
+            let events = &mut self.events;
+            let step = scan.next(|address, record| {
+                recent.add(&record.event, (address, record.length), record.ordinal == 0);
+                *events += 1;
+            })?;
+            match step {
+                Step::Frame { header, bytes, tip } => {
+                    drop(recent);
+                    self.tip = tip;
+                    each(self, &header, bytes);
+                }
+                Step::End => return Ok(None),
+                Step::Bad { offset, fault } => {
+                    // Records before the bad one of its frame may have been seen.
+                    recent.truncate(self.tip.end);
+                    return Ok(Some((offset, fault)));
+                }
+            }
+        }
+    }
+
+    /// The error that says that the log is damaged, although it was synced there.
+    pub(super) fn damage(&self, (offset, fault): (u64, Fault)) -> Error {
+        let position = Position::new(self.tip.head.get().saturating_add(1));
+        fault.at(FileName::Segment(self.tip.end.segment()), offset).at_position(position)
+    }
+
+    /// Goes on up to an address that is not before the tip, and up to which the log is known to be synced.
+    pub(in crate::store::file) fn up_to(&mut self, end: Address) -> Result<(), Error> {
+        loop {
+            let number = self.current()?.header.number;
+            if let Some(fault) = self.frames(self.log.limit(number, end).into(), |_, _, _| {})? {
+                return Err(self.damage(fault));
+            }
+            if number == end.segment() {
+                return Ok(());
+            }
+            self.enter(&self.segment(number + 1)?)?;
+        }
+    }
+}

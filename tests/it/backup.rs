@@ -1,0 +1,174 @@
+//! Backups of stores that are in use, and stores that are taken back to an earlier position.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use annals::id::EventType;
+use annals::storage::Directory;
+use annals::store::{Commit, EventStore, Events, Expected, FileStore, Query, care};
+use annals::{ErrorKind, NewEvent, Position, RecordedEvent, StreamId};
+
+use crate::directory::Directory as Scratch;
+
+fn event(text: &str) -> NewEvent {
+    NewEvent::new(EventType::new("Said").unwrap(), text).unwrap()
+}
+
+fn stream(name: &str) -> StreamId {
+    format!("talk/{name}").parse().unwrap()
+}
+
+fn append(store: &FileStore, name: &str, texts: &[&str]) {
+    let events: Vec<_> = texts.iter().map(|text| event(text)).collect();
+    store.append(Commit::new().write(stream(name), Expected::Any, events)).unwrap();
+}
+
+fn small(path: &Path) -> FileStore {
+    FileStore::options().segment_bytes(16 << 10).recent_bytes(4 << 10).open(path).unwrap()
+}
+
+fn events(store: &dyn EventStore) -> Vec<RecordedEvent<'static>> {
+    Events::new(store, Query::default()).map(Result::unwrap).collect()
+}
+
+fn to_read(path: &Path) -> Directory {
+    Directory::to_read(path).unwrap()
+}
+
+fn backup(from: &Path, into: &Path) -> care::BackedUp {
+    care::backup(to_read(from), Directory::new(into).unwrap(), |_| {}).unwrap()
+}
+
+/// The backup is sound, and holds the beginning of what the store holds.
+fn check(backed_up: care::BackedUp, path: &Path, store: &FileStore) {
+    let verified = care::verify(to_read(path), Position::START, |_| {}).unwrap();
+    assert!(verified.is_sound(), "{verified:?}");
+    assert_eq!(verified.up_to, backed_up.up_to);
+    let copy = FileStore::follow(path).unwrap();
+    let (copied, all) = (events(&copy), events(store));
+    assert_eq!(Position::new(copied.len() as u64), backed_up.up_to);
+    assert!(copied[..] == all[..copied.len()]);
+}
+
+#[test]
+fn a_backup_beside_sixteen_writers_is_the_beginning_of_the_log() {
+    const ROUNDS: usize = 200;
+    let scratch = Scratch::new();
+    let (from, is_over) = (scratch.path().join("store"), AtomicBool::new(false));
+    let store = small(&from);
+    let mut bytes = 0;
+    thread::scope(|scope| {
+        for writer in 0..16 {
+            let (store, is_over) = (&store, &is_over);
+            scope.spawn(move || {
+                for round in 0.. {
+                    if is_over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let text = format!("{writer} says {round}");
+                    append(store, &writer.to_string(), &[&text, "and more"]);
+                    thread::sleep(Duration::from_millis(10));
+                }
+            });
+        }
+        for round in 0..ROUNDS {
+            // Every tenth is a new one; the others bring that up to date.
+            let into = scratch.path().join(format!("copy-{}", round / 10));
+            let backed_up = backup(&from, &into);
+            bytes += backed_up.bytes;
+            check(backed_up, &into, &store);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    println!("{ROUNDS} backups, {bytes} bytes; the log has {} events", events(&store).len());
+    // The last one opens as a store, and goes on.
+    let last = scratch.path().join("copy-19");
+    let copy = small(&last);
+    assert!(copy.recovery().clean, "{:?}", copy.recovery());
+    assert_eq!(copy.identity(), store.identity());
+    append(&copy, "0", &["alone"]);
+    copy.close().unwrap();
+    let refused = care::backup(to_read(&from), Directory::new(&last).unwrap(), |_| {}).unwrap_err();
+    assert_eq!(*refused.kind(), ErrorKind::Occupied, "{refused:?}");
+}
+
+#[test]
+fn a_second_backup_writes_only_what_is_new() {
+    let scratch = Scratch::new();
+    let (from, into) = (scratch.path().join("store"), scratch.path().join("copy"));
+    let store = small(&from);
+    for number in 0..500 {
+        append(&store, "a", &[&format!("{number:0100}")]);
+    }
+    let first = backup(&from, &into);
+    append(&store, "a", &["one more"]);
+    let second = backup(&from, &into);
+    check(second, &into, &store);
+    assert!(first.bytes > 50_000 && second.bytes < 1_000, "{first:?}, {second:?}");
+    let third = backup(&from, &into);
+    assert_eq!((third.bytes, third.up_to), (0, Position::new(501)));
+}
+
+#[test]
+fn a_backup_of_another_store_is_left_alone() {
+    let scratch = Scratch::new();
+    let [one, other, into] = ["one", "other", "copy"].map(|name| scratch.path().join(name));
+    let (one_store, other_store) = (small(&one), small(&other));
+    append(&one_store, "a", &["mine"]);
+    append(&other_store, "a", &["yours"]);
+    let backed_up = backup(&one, &into);
+    let refused =
+        care::backup(to_read(&other), Directory::new(&into).unwrap(), |_| {}).unwrap_err();
+    assert_eq!(*refused.kind(), ErrorKind::Occupied);
+    check(backed_up, &into, &one_store);
+}
+
+#[test]
+fn a_store_is_restored_to_any_commit_as_a_store_of_its_own() {
+    let scratch = Scratch::new();
+    let from = scratch.path().join("store");
+    let store = small(&from);
+    for number in 0..60 {
+        append(&store, "a", &["first", "second", &format!("{number:0100}")]);
+    }
+    let all = events(&store);
+    for up_to in [0, 1, 3, 4, 100, 179, 180, u64::MAX] {
+        let into = scratch.path().join(format!("restored-{up_to}"));
+        let target = Directory::new(&into).unwrap();
+        let copied = care::restore(to_read(&from), target, Position::new(up_to), |_| {}).unwrap();
+        let whole = usize::try_from(up_to.min(180) / 3 * 3).unwrap();
+        assert_eq!((copied.events, copied.gaps), (whole as u64, 0), "up to {up_to}");
+        let restored = FileStore::open(&into).unwrap();
+        assert!(events(&restored) == all[..whole], "up to {up_to}");
+        let parent = Some((store.identity().id, Position::new(whole as u64)));
+        assert_eq!(restored.identity().parent, parent);
+        assert_ne!(restored.identity().id, store.identity().id);
+        append(&restored, "a", &["another way"]);
+        restored.close().unwrap();
+        let verified = care::verify(to_read(&into), Position::START, |_| {}).unwrap();
+        assert!(verified.is_sound(), "{verified:?}");
+        let refused =
+            care::restore(to_read(&from), Directory::new(&into).unwrap(), Position::START, |_| {});
+        assert_eq!(*refused.unwrap_err().kind(), ErrorKind::Occupied);
+    }
+}
+
+#[test]
+fn what_is_new_can_be_verified_alone() {
+    let scratch = Scratch::new();
+    let store = small(scratch.path());
+    for number in 0..400 {
+        append(&store, "a", &[&format!("{number:0100}")]);
+    }
+    let all = care::verify(to_read(scratch.path()), Position::START, |_| {}).unwrap();
+    assert_eq!((all.is_sound(), all.events, all.up_to.get()), (true, 400, 400));
+    append(&store, "a", &["new"]);
+    let mut last = None;
+    let new = care::verify(to_read(scratch.path()), all.up_to, |progress| last = Some(progress));
+    let new = new.unwrap();
+    assert_eq!((new.is_sound(), new.up_to.get()), (true, 401), "{new:?}");
+    assert!(new.events < 100, "{new:?}");
+    assert!(last.is_some_and(|last| last.done <= last.total));
+}

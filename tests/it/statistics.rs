@@ -1,0 +1,122 @@
+//! What a store tells of itself.
+
+use std::fs;
+use std::time::Duration;
+
+use annals::id::EventType;
+use annals::store::{
+    Commit, Durability, EventStore, Expected, FileOptions, FileStore, Query, Upkeep,
+};
+use annals::{ErrorKind, NewEvent, StreamId};
+
+use crate::directory::Directory;
+
+fn stream(number: u64) -> StreamId {
+    format!("account/{number}").parse().unwrap()
+}
+
+fn commit(number: u64, events: u64) -> Commit {
+    let event = |_| NewEvent::new(EventType::new("Moved").unwrap(), &"x".repeat(50)).unwrap();
+    Commit::new().write(stream(number), Expected::Any, (0..events).map(event))
+}
+
+fn tiny() -> FileOptions {
+    FileStore::options().segment_bytes(4096).recent_bytes(1024).upkeep(Upkeep::Inline)
+}
+
+fn bytes_of(directory: &Directory, extension: &str) -> (u64, u64) {
+    let paths = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+    let files = paths.filter(|path| path.extension().is_some_and(|found| found == extension));
+    files.fold((0, 0), |(count, bytes), path| (count + 1, bytes + path.metadata().unwrap().len()))
+}
+
+#[test]
+fn a_new_store_has_nothing_but_a_segment() {
+    let directory = Directory::new();
+    let store = FileStore::open(directory.path()).unwrap();
+    let found = store.statistics().unwrap();
+    assert_eq!((found.segments, found.log_bytes), (1, 96), "a header");
+    assert_eq!((found.events, found.unsynced_events, found.commits, found.syncs), (0, 0, 0, 0));
+    assert_eq!((found.runs, found.run_bytes, found.last_sync), (0, 0, Duration::ZERO));
+}
+
+#[test]
+fn events_commits_syncs_segments_and_runs_are_counted() {
+    let directory = Directory::new();
+    let store = tiny().open(directory.path()).unwrap();
+    for number in 0..100 {
+        let before = store.statistics().unwrap();
+        store.append(commit(number % 5, 2)).unwrap();
+        let after = store.statistics().unwrap();
+        assert_eq!((after.events, after.commits), (before.events + 2, before.commits + 1));
+        assert!(after.syncs > before.syncs && after.last_sync > Duration::ZERO, "{after:?}");
+        assert!(after.log_bytes > before.log_bytes + 200, "{after:?}");
+        assert_eq!(after.unsynced_events, 0);
+    }
+    let found = store.statistics().unwrap();
+    assert!(found.segments > 3 && found.runs > 0, "{found:?}");
+    let refused = Commit::new().write(stream(0), Expected::Empty, []);
+    assert!(store.append(refused).is_err());
+    assert_eq!(store.statistics().unwrap().commits, found.commits, "what is refused is no commit");
+    let followed = tiny().follow(directory.path()).unwrap().statistics().unwrap();
+    assert_eq!((followed.events, followed.log_bytes), (found.events, found.log_bytes));
+    assert_eq!((followed.segments, followed.runs), (found.segments, found.runs));
+    assert_eq!((followed.commits, followed.syncs), (0, 0));
+    store.close().unwrap();
+    assert_eq!(*store.statistics().unwrap_err().kind(), ErrorKind::Closed);
+    // Once it is closed, no space is prepared.
+    assert_eq!(bytes_of(&directory, "log"), (found.segments, found.log_bytes));
+    let store = tiny().open(directory.path()).unwrap();
+    let again = store.statistics().unwrap();
+    assert_eq!((again.events, again.commits, again.syncs), (found.events, 0, 0));
+    assert_eq!(bytes_of(&directory, "index"), (again.runs, again.run_bytes));
+}
+
+#[test]
+fn a_repetition_is_not_counted() {
+    let directory = Directory::new();
+    let store = FileStore::open(directory.path()).unwrap();
+    let event = NewEvent::new(EventType::new("Moved").unwrap(), &()).unwrap();
+    let event = event.with_id(annals::id::EventId::random());
+    let known = Commit::new().write(stream(1), Expected::Any, [event]);
+    assert!(!store.append(known.clone()).unwrap().already_there);
+    let once = store.statistics().unwrap();
+    assert!(store.append(known).unwrap().already_there);
+    let twice = store.statistics().unwrap();
+    assert_eq!((once.events, once.commits), (1, 1));
+    assert_eq!((twice.events, twice.commits), (1, 1));
+}
+
+#[test]
+fn what_is_buffered_lags_behind_until_a_sync() {
+    let directory = Directory::new();
+    let options = FileStore::options().durability(Durability::Buffered).upkeep(Upkeep::Inline);
+    let store = options.open(directory.path()).unwrap();
+    (0..10).for_each(|number| drop(store.append(commit(number, 3)).unwrap()));
+    let found = store.statistics().unwrap();
+    assert_eq!((found.events, found.unsynced_events, found.commits), (30, 30, 10));
+    assert_eq!(found.syncs, 0);
+    let follower = FileStore::follow(directory.path()).unwrap();
+    assert_eq!(follower.statistics().unwrap().events, 0);
+    store.sync().unwrap();
+    let found = store.statistics().unwrap();
+    assert_eq!((found.unsynced_events, found.syncs), (0, 1));
+}
+
+#[test]
+fn the_cache_is_asked_in_vain_at_first_and_then_helps() {
+    let directory = Directory::new();
+    let store = tiny().open(directory.path()).unwrap();
+    (0..200).for_each(|number| drop(store.append(commit(number % 5, 2)).unwrap()));
+    store.close().unwrap();
+    let store = tiny().open(directory.path()).unwrap();
+    let before = store.statistics().unwrap();
+    let look = || {
+        store.read(&Query::new(stream(1))).unwrap();
+        store.statistics().unwrap()
+    };
+    let (first, second) = (look(), look());
+    assert!(first.cache_misses > before.cache_misses, "{first:?}");
+    assert_eq!(second.cache_misses, first.cache_misses, "{second:?}");
+    assert!(second.cache_hits > first.cache_hits, "{second:?}");
+}
