@@ -10,5 +10,5 @@ pub use batch::Batch;
 pub use metadata::Metadata;
 pub use new::NewEvent;
 pub(crate) use recorded::Parts;
-pub use recorded::{Placement, RecordedEvent};
+pub use recorded::{CommitPlace, Placement, RecordedEvent};
 pub use tags::Tags;

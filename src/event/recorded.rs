@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::metadata::{EncodedMetadata, Metadata};
 use super::new::NewEvent;
@@ -24,6 +25,32 @@ pub struct Placement {
     pub recorded_at: DateTime<Utc>,
     /// Its identity, given by the caller or made by the store.
     pub id: EventId,
+    /// Its place in the commit that it was recorded with.
+    pub commit: CommitPlace,
+}
+
+/// An event's place in its commit, which tells where the commit begins and ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommitPlace {
+    /// The number of events before it, in the order of the commit.
+    pub ordinal: u32,
+    /// The number of events of the commit.
+    pub count: u32,
+}
+
+impl CommitPlace {
+    /// Whether the commit begins with the event.
+    #[must_use]
+    pub fn is_first(self) -> bool {
+        self.ordinal == 0
+    }
+
+    /// Whether the commit ends with the event.
+    #[must_use]
+    pub fn is_last(self) -> bool {
+        self.ordinal.checked_add(1) == Some(self.count)
+    }
 }
 
 /// An event as it stands in a store, exactly as it was written.
@@ -36,6 +63,7 @@ pub struct RecordedEvent<'a> {
     pub(super) version: Version,
     pub(super) recorded_at: DateTime<Utc>,
     pub(super) id: EventId,
+    pub(super) commit: CommitPlace,
     pub(super) schema: SchemaVersion,
     /// The text of a [`StreamId`].
     pub(super) stream: Cow<'a, str>,
@@ -55,6 +83,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) version: Version,
     pub(crate) recorded_at: DateTime<Utc>,
     pub(crate) id: EventId,
+    pub(crate) commit: CommitPlace,
     pub(crate) schema: SchemaVersion,
     pub(crate) stream: &'a str,
     pub(crate) event_type: &'a str,
@@ -72,6 +101,7 @@ impl<'a> RecordedEvent<'a> {
             version: placement.version,
             recorded_at: placement.recorded_at,
             id: placement.id,
+            commit: placement.commit,
             schema: event.schema(),
             stream: placement.stream.as_str().into(),
             event_type: event.event_type().as_str().into(),
@@ -89,6 +119,7 @@ impl<'a> RecordedEvent<'a> {
             version: parts.version,
             recorded_at: parts.recorded_at,
             id: parts.id,
+            commit: parts.commit,
             schema: parts.schema,
             stream: parts.stream.into(),
             event_type: parts.event_type.into(),
@@ -116,6 +147,7 @@ impl RecordedEvent<'_> {
             version: self.version,
             recorded_at: self.recorded_at,
             id: self.id,
+            commit: self.commit,
             schema: self.schema,
             stream: &self.stream,
             event_type: &self.event_type,
@@ -181,6 +213,13 @@ impl RecordedEvent<'_> {
         self.recorded_at
     }
 
+    /// The event's place in its commit.
+    #[must_use]
+    #[inline]
+    pub fn commit(&self) -> CommitPlace {
+        self.commit
+    }
+
     /// When it happened, if that was said.
     #[must_use]
     pub fn occurred_at(&self) -> Option<DateTime<Utc>> {
@@ -230,6 +269,7 @@ impl RecordedEvent<'_> {
             version: self.version,
             recorded_at: self.recorded_at,
             id: self.id,
+            commit: self.commit,
             schema: self.schema,
             stream: self.stream.into_owned().into(),
             event_type: self.event_type.into_owned().into(),
@@ -266,6 +306,7 @@ impl fmt::Debug for RecordedEvent<'_> {
             .field("payload", &String::from_utf8_lossy(&self.payload))
             .field("id", &self.id)
             .field("recorded_at", &self.recorded_at)
+            .field("commit", &self.commit)
             .field("metadata", &self.metadata())
             .field("tags", &self.tags().collect::<Vec<_>>())
             .finish()

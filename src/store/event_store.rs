@@ -24,7 +24,8 @@ use crate::position::{Position, Version};
 ///
 /// 1. **Positions are dense and in the order of commits**, from 1. A reader never sees position *n* + 1 before *n*,
 ///    and nothing is visible before its append is acknowledged durable or, in a store that buffers, accepted.
-/// 2. **A commit is atomic**, also across streams and across a crash.
+/// 2. **A commit is atomic**, also across streams and across a crash. Each event tells [its place](RecordedEvent::commit)
+///    in its commit.
 /// 3. **A refused commit leaves no trace** and uses up no position. The order of judgement is: well-formed and within
 ///    the limits ([`Commit::check`]); repetition (law 4); the writes' expectations, the guards, then the conditions,
 ///    each in the order of the commit and against the log as it was before. A conflict names the first that fails;

@@ -94,9 +94,9 @@ fn standing(view: &View<'_>, id: EventId, from: Address) -> Result<Option<Standi
         let bytes = view.record_bytes(address)?;
         let record = view.record(address, &bytes)?;
         if record.event.event_id() == id {
-            let (position, count) = (record.event.position(), record.count);
-            let first = Position::new(position.get() - u64::from(record.ordinal));
-            return Ok(Some(Standing { address, position, first, count }));
+            let (position, commit) = (record.event.position(), record.event.commit());
+            let first = Position::new(position.get() - u64::from(commit.ordinal));
+            return Ok(Some(Standing { address, position, first, count: commit.count }));
         }
         at = address.next();
     }

@@ -19,7 +19,7 @@ use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, seed};
 use super::space::Space;
 use super::watermark::{Mark, Watermark};
 use crate::error::{Error, ErrorKind};
-use crate::event::{Placement, RecordedEvent};
+use crate::event::{CommitPlace, Placement, RecordedEvent};
 use crate::id::FreshEventIds;
 use crate::position::{Position, Version};
 use crate::storage::{FileName, Storage, StorageFile};
@@ -180,13 +180,14 @@ impl Writer {
                     position: Position::new(position),
                     recorded_at: appended.recorded_at,
                     id: event.id().unwrap_or_else(|| fresh.take()),
+                    commit: CommitPlace { ordinal, count },
                 };
                 let recorded = RecordedEvent::new(&placement, event);
                 let at = u32::try_from(builder.bytes.len()).expect("the size was checked");
-                let sum = record::encode(&mut builder.bytes, seed, &recorded, (ordinal, count));
+                let sum = record::encode(&mut builder.bytes, seed, &recorded);
                 builder.add(sum);
                 let length = u32::try_from(builder.bytes.len()).expect("the size was checked") - at;
-                recent.add(&recorded, (tip.plus(at), length), ordinal == 0);
+                recent.add(&recorded, (tip.plus(at), length));
                 appended.ids.push(placement.id);
                 appended.last = placement.position;
                 (position, ordinal) = (position + 1, ordinal + 1);

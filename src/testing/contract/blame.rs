@@ -119,6 +119,8 @@ pub(super) fn check_event(fact: &Fact, event: &Recorded) -> Held {
         event.version() == version,
         "{event:?} should have version {version}"
     )?;
+    let place = fact.commit;
+    hold!(Law::CommitPlaces, event.commit() == place, "{event:?} should be {place:?}")?;
     let time = fact.recorded_at;
     hold!(Law::RecordedAt, event.recorded_at() == time, "{event:?} should be recorded at {time}")
 }

@@ -42,6 +42,7 @@ laws! {
     Content: "Every field of an event is read as it was written, in the order of the commit.";
     DensePositions: "Positions count up from 1 without a hole.";
     DenseVersions: "The versions of a stream count up from 1 without a hole.";
+    CommitPlaces: "Each event tells its place in its commit, from 0, and the number of the commit's events.";
     RecordedAt: "A commit has one time of recording: the clock's in microseconds, or the previous commit's if that is later.";
     TrueAnswers: "An acceptance tells the positions, versions, ids and time that reads show.";
     HeadsAndVersions: "The head and the version of each stream are those of the last events.";

@@ -6,7 +6,7 @@ use std::ops::Range;
 use chrono::{DateTime, SubsecRound, Utc};
 
 use crate::error::ErrorKind;
-use crate::event::{NewEvent, RecordedEvent};
+use crate::event::{CommitPlace, NewEvent, RecordedEvent};
 use crate::id::{EventId, StreamId};
 use crate::position::{Position, Version};
 use crate::store::{Appended, Clause, Commit, Conflict, Direction, Expected, Limits, Query};
@@ -19,6 +19,7 @@ pub(super) struct Fact {
     pub(super) position: Position,
     pub(super) recorded_at: DateTime<Utc>,
     pub(super) id: EventId,
+    pub(super) commit: CommitPlace,
     pub(super) event: NewEvent,
 }
 
@@ -135,7 +136,8 @@ impl Oracle {
         let now = now.trunc_subsecs(6);
         let recorded_at = earlier.map_or(now, |earlier| earlier.max(now));
         let first = self.facts.len();
-        for ((stream, event), id) in commit.events().zip(ids) {
+        let count = u32::try_from(commit.events().count()).unwrap_or(u32::MAX);
+        for (ordinal, ((stream, event), id)) in (0..).zip(commit.events().zip(ids)) {
             let version = Version::new(self.version(stream).get() + 1);
             self.versions.insert(stream.clone(), version);
             self.facts.push(Fact {
@@ -144,6 +146,7 @@ impl Oracle {
                 position: Position::new(self.head().get() + 1),
                 recorded_at,
                 id: *id,
+                commit: CommitPlace { ordinal, count },
                 event: event.clone(),
             });
         }
@@ -198,6 +201,7 @@ impl Fact {
         self.position == event.position()
             && self.version == event.version()
             && self.recorded_at == event.recorded_at()
+            && self.commit == event.commit()
             && self.differences(event).is_empty()
     }
 

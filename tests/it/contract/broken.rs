@@ -191,6 +191,7 @@ pub(super) fn placed(batch: &Batch, place: impl Fn(&mut Placement)) -> Batch {
             position: event.position(),
             recorded_at: event.recorded_at(),
             id: event.event_id(),
+            commit: event.commit(),
         };
         place(&mut placement);
         placed.push(&RecordedEvent::new(&placement, &as_new(&event)));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use annals::event::{CommitPlace, Placement};
 use annals::store::{AppendError, Conflict, EventStore, Expected, MemoryStore};
 use annals::testing::contract::Law;
 use annals::{Clock, Metadata, StreamId, Version};
@@ -59,6 +60,19 @@ fn versions_are_counted_from_zero() {
                 }),
                 rest,
             ))
+        })
+    });
+}
+
+#[test]
+fn every_event_passes_for_a_commit_of_its_own() {
+    breaks(Law::CommitPlaces, |store, _| {
+        store.read(|inner, query| {
+            let (batch, rest) = inner.read(query)?;
+            let alone = |placement: &mut Placement| {
+                placement.commit = CommitPlace { ordinal: 0, count: 1 };
+            };
+            Ok((placed(&batch, alone), rest))
         })
     });
 }
