@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use chrono::{DateTime, Utc};
+
 use crate::id::{EventType, InvalidName, StreamId};
 use crate::position::{Position, SchemaVersion, Version};
 
@@ -46,6 +48,12 @@ pub enum ErrorKind {
     /// An event id of the commit already stands in the store, and the commit is not a repetition of the one that
     /// wrote it. Nothing was written. Give a new event a new id; repeat a commit unchanged.
     EventIdTaken,
+    /// A commit brings a time of recording that lies before that of the last commit in the store. Nothing was written.
+    /// Write history in the order in which it was recorded, or leave the time to the store.
+    TimeBeforeLast {
+        /// When the last commit was recorded.
+        last: DateTime<Utc>,
+    },
     /// A stream lacks events between others: from this version up to where the error is. The store has lost them:
     /// stop writing to it, and restore it.
     MissingEvents {
@@ -132,6 +140,7 @@ impl fmt::Display for ErrorKind {
                 write!(f, "too large: {actual} where at most {limit} is allowed")
             }
             Self::EventIdTaken => write!(f, "an event with this id already stands in the store"),
+            Self::TimeBeforeLast { last } => write!(f, "the last commit was recorded at {last}"),
             Self::MissingEvents { from } => write!(f, "events are missing from version {from} on"),
             Self::VersionBeyondStream { last } => {
                 write!(f, "the stream ends at version {last}")

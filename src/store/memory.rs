@@ -64,7 +64,8 @@ impl EventStore for MemoryStore {
             return Ok(earlier);
         }
         log.judge(&commit)?;
-        let appended = log.record(&commit, now);
+        let time = commit.time_of_recording(now, log.last_time())?;
+        let appended = log.record(&commit, time);
         drop(log);
         self.changed.notify_all();
         Ok(appended)
@@ -246,9 +247,11 @@ impl Log {
         Ok(())
     }
 
-    fn record(&mut self, commit: &Commit, now: DateTime<Utc>) -> Appended {
-        let last = self.events.iter().next_back();
-        let recorded_at = last.map_or(now, |last| last.recorded_at().max(now));
+    fn last_time(&self) -> Option<DateTime<Utc>> {
+        self.events.iter().next_back().map(|last| last.recorded_at())
+    }
+
+    fn record(&mut self, commit: &Commit, recorded_at: DateTime<Utc>) -> Appended {
         let mut fresh = FreshEventIds::at(recorded_at);
         let (first, mut starts) = (self.events.len(), Vec::new());
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);

@@ -64,8 +64,8 @@ pub(super) struct Shared<'s> {
 pub(super) enum NotStaged {
     /// It needs a new segment, and the frames before it are to be written first.
     NoRoom,
-    /// It fits into no segment at all.
-    TooLarge(Error),
+    /// It fits into no segment at all, or brings a time that has passed.
+    Refused(Error),
 }
 
 /// No record, apart from its payload, metadata, type and tags, takes more.
@@ -88,10 +88,8 @@ impl Writer {
         (now, random): (DateTime<Utc>, u128),
         recent: &mut Recent,
     ) -> Result<Appended, NotStaged> {
-        let recorded_at = match DateTime::from_timestamp_micros(self.staged.tip.time) {
-            Some(last) => now.max(last),
-            None => now,
-        };
+        let last = DateTime::from_timestamp_micros(self.staged.tip.time);
+        let recorded_at = commit.time_of_recording(now, last).map_err(NotStaged::Refused)?;
         let frame = self.staged.tip.end;
         let (first, start) = (self.next_position(), self.staged.builder.bytes.len());
         let mut appended = Appended {
@@ -102,7 +100,7 @@ impl Writer {
             recorded_at,
             already_there: false,
         };
-        self.check_size(commit).map_err(NotStaged::TooLarge)?;
+        self.check_size(commit).map_err(NotStaged::Refused)?;
         let fresh = FreshEventIds::made_of(recorded_at, random);
         self.build(commit, (versions, fresh), &mut appended, recent);
         let length = self.staged.builder.bytes.len() - start;

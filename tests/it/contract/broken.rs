@@ -155,12 +155,18 @@ pub(super) fn commit_of(
     commit
 }
 
+/// The commit with the time that another brings.
+pub(super) fn timed_as(other: &Commit, commit: Commit) -> Commit {
+    other.own_time().map_or(commit.clone(), |time| commit.recorded_at(time))
+}
+
 /// The commit with other writes.
 pub(super) fn with_writes(
     commit: &Commit,
     writes: impl IntoIterator<Item = StreamWrite>,
 ) -> Commit {
-    commit_of(writes, commit.guards().to_vec(), commit.conditions().to_vec())
+    let other = commit_of(writes, commit.guards().to_vec(), commit.conditions().to_vec());
+    timed_as(commit, other)
 }
 
 /// The commit with each event changed.
