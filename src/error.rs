@@ -54,6 +54,18 @@ pub enum ErrorKind {
         /// When the last commit was recorded.
         last: DateTime<Utc>,
     },
+    /// A line of what is imported cannot be: it is malformed, breaks a limit, or does not follow what stands before it; the
+    /// detail and the source say why. The commits before it were written, and nothing of its own. Correct the lines and import
+    /// them all again: what is there already is recognised.
+    Line {
+        /// Which line, from 1; of a commit that cannot be written, its first.
+        line: u64,
+        /// Where in the line, from 1; 0 if it is about the line as a whole.
+        column: u64,
+    },
+    /// What an export is written to failed, or what an import is read from; the source says how. Nothing is wrong with the
+    /// store, and an import has written the commits before. Try it again.
+    Transfer,
     /// A stream lacks events between others: from this version up to where the error is. The store has lost them:
     /// stop writing to it, and restore it.
     MissingEvents {
@@ -141,6 +153,11 @@ impl fmt::Display for ErrorKind {
             }
             Self::EventIdTaken => write!(f, "an event with this id already stands in the store"),
             Self::TimeBeforeLast { last } => write!(f, "the last commit was recorded at {last}"),
+            Self::Line { line, column: 0 } => write!(f, "line {line} cannot be imported"),
+            Self::Line { line, column } => {
+                write!(f, "line {line} cannot be imported from column {column} on")
+            }
+            Self::Transfer => write!(f, "history could not be moved"),
             Self::MissingEvents { from } => write!(f, "events are missing from version {from} on"),
             Self::VersionBeyondStream { last } => {
                 write!(f, "the stream ends at version {last}")

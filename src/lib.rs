@@ -74,6 +74,7 @@
 //! | test aggregates | [`testing::Scenario`] |
 //! | choose durability, sizes, use of memory | [`store::FileOptions`] |
 //! | append and read without aggregates, write a store | [`store`], and its contract suite in [`testing`] |
+//! | move history from store to store, or read it with other tools | [`transfer`] |
 //! | keep snapshots elsewhere | [`snapshot`] |
 //! | put a disk of your own under the store | [`storage`] |
 //! | know what is promised, and what that rests on | [`docs::guarantees`], [`docs::reliability`] |
@@ -131,12 +132,14 @@
 
 pub mod id;
 mod position;
+mod progress;
 mod clock;
 pub mod storage;
 mod error;
 pub mod event;
 pub mod codec;
 pub mod store;
+pub mod transfer;
 mod at;
 pub mod aggregate;
 pub mod snapshot;
@@ -161,6 +164,7 @@ pub use error::{Error, ErrorKind};
 pub use event::{Batch, Metadata, NewEvent, RecordedEvent, Tags};
 pub use id::StreamId;
 pub use position::{Position, SchemaVersion, Version};
+pub use progress::Progress;
 pub use repository::{ExecuteError, Refusal, Repository};
 pub use store::Conflict;
 pub use unit::{Committed, Unit};

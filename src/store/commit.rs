@@ -213,8 +213,7 @@ impl Commit {
             bytes += limits.check_event(event).map_err(|error| error.in_stream(stream.clone()))?;
             events += 1;
         }
-        limit("events in the commit", events, limits.commit_events_max)?;
-        limit("bytes in the commit", bytes, limits.commit_bytes_max)
+        limits.check_commit(events, bytes)
     }
 }
 
@@ -247,8 +246,14 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Whether a commit of so many events and bytes is within the limits.
+    pub(crate) fn check_commit(&self, events: usize, bytes: usize) -> Result<(), Error> {
+        limit("events in the commit", events, self.commit_events_max)?;
+        limit("bytes in the commit", bytes, self.commit_bytes_max)
+    }
+
     /// The bytes of an event within the limits.
-    fn check_event(&self, event: &NewEvent) -> Result<usize, Error> {
+    pub(crate) fn check_event(&self, event: &NewEvent) -> Result<usize, Error> {
         let payload = event.payload().len();
         let headers = event.metadata().headers().map(|(name, value)| name.len() + value.len());
         let metadata = event.metadata().actor().map_or(0, str::len) + headers.sum::<usize>();
