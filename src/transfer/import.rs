@@ -116,3 +116,32 @@ fn follow(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{NewEvent, Tags};
+    use crate::id::{EventType, StreamId, Tag};
+    use crate::position::SchemaVersion;
+    use crate::store::{Commit, Events, Expected, MemoryStore, Query};
+    use crate::transfer::export;
+
+    #[test]
+    fn what_annals_reserves_for_itself_is_moved_too() {
+        let (source, copied, appended) =
+            (MemoryStore::new(), MemoryStore::new(), MemoryStore::new());
+        let reserved = EventType::stored("$noted").unwrap();
+        let event = NewEvent::from_valid_json(reserved, SchemaVersion::FIRST, b"null".to_vec());
+        let event = event.with_tags(Tags::from(Tag::stored("$mark").unwrap()));
+        let stream = StreamId::stored("$annals/1").unwrap();
+        source.append(Commit::new().write(stream, Expected::Any, [event])).unwrap();
+        let mut lines = Vec::new();
+        export(&source, Query::default(), &mut lines, &mut |_| {}).unwrap();
+        for (import, store) in [(Import::copy(), &copied), (Import::append(), &appended)] {
+            import.run(store, &lines[..], &mut |_| {}).unwrap();
+            let event = Events::new(store, Query::default()).next().unwrap().unwrap();
+            assert_eq!((event.stream().as_str(), event.event_type()), ("$annals/1", "$noted"));
+            assert!(event.tags().eq(["$mark"]));
+        }
+    }
+}

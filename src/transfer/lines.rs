@@ -48,7 +48,7 @@ impl<R: BufRead> Lines<R> {
                 Error::new(ErrorKind::TooLarge { limit, actual }).detail("bytes of a line");
             return Err(at_line(self.number).caused_by(source));
         }
-        match serde_json::from_slice(&self.line) {
+        match serde_json::from_slice(self.line.trim_ascii_end()) {
             Ok(line) => Ok(Some((self.number, line))),
             Err(error) => Err(malformed(self.number, &error)),
         }

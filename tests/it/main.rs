@@ -20,4 +20,5 @@ mod snapshots;
 mod snapshots_on_disk;
 mod structure;
 mod time_travel;
+mod transfer;
 mod views;
