@@ -75,10 +75,9 @@ impl<'de> Deserialize<'de> for Time {
 /// Adds the line of an event, and its end.
 pub(super) fn write(event: &RecordedEvent<'_>, into: &mut Vec<u8>) -> Result<(), Error> {
     let no_json = |source: Box<dyn std::error::Error + Send + Sync>| {
-        Error::new(ErrorKind::Decode)
+        Error::store(source)
+            .detail("it holds a payload that is no JSON")
             .at_position(event.position())
-            .of_event(event.to_event_type(), event.schema())
-            .caused_by(source)
     };
     let text = std::str::from_utf8(event.payload()).map_err(|source| no_json(source.into()))?;
     let breaks = text.contains(['\n', '\r']);

@@ -55,7 +55,7 @@
 //! * `occurred_at`, `correlation`, `causation`, `actor`, `headers` and `tags` are left out where there is nothing to say.
 //! * `payload` is the JSON that was stored, byte for byte. A payload that was stored with line breaks between its parts
 //!   would break the line; in its place stands `payload_text`, the same bytes as a JSON string (in `jq`:
-//!   `.payload // (.payload_text | fromjson)`).
+//!   `if has("payload") then .payload else (.payload_text | fromjson) end`).
 //! * A reader takes the payload as it stands in the line, so what another tool formats anew is stored anew. Other fields may
 //!   come in any order; one that it does not know is refused, lest anything be lost in silence.
 //!
