@@ -64,7 +64,7 @@ pub(super) struct Shared<'s> {
 pub(super) enum NotStaged {
     /// It needs a new segment, and the frames before it are to be written first.
     NoRoom,
-    /// It fits into no segment at all, or brings a time that has passed.
+    /// It fits into no segment at all, or its time lies before the last.
     Refused(Error),
 }
 

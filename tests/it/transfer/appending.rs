@@ -1,12 +1,13 @@
 //! History is appended to a store that has one of its own.
 
-use annals::store::{Commit, EventStore, Expected, Query};
+use annals::store::{Commit, Durability, EventStore, Expected, FileStore, Query, Upkeep};
 use annals::transfer::export;
 use annals::{ErrorKind, Metadata, Position, Version};
 
 use super::history::{
     append, assert_same, copy, empty, event, events_of, lines_of, small, start, strange, stream,
 };
+use crate::directory::Directory;
 
 /// A store that has an event in one of the streams already.
 fn own() -> annals::store::MemoryStore {
@@ -50,12 +51,18 @@ fn an_event_that_says_when_it_occurred_keeps_that() {
 #[test]
 fn appending_twice_gives_one_copy() {
     for lines in [lines_of(&small()), lines_of(&strange())] {
-        let store = own();
-        let first = append(&store, &lines).unwrap();
-        let before = lines_of(&store);
-        let second = append(&store, &lines).unwrap();
-        assert_eq!((second.written, second.already_there), (0, first.written));
-        assert_eq!(lines_of(&store), before);
+        let directory = Directory::new();
+        let options = FileStore::options().durability(Durability::Buffered);
+        let options = options.segment_bytes(100_000).recent_bytes(20_000).upkeep(Upkeep::Inline);
+        let disk = options.open(directory.path()).unwrap();
+        let stores: [&dyn EventStore; 2] = [&own(), &disk];
+        for store in stores {
+            let first = append(store, &lines).unwrap();
+            let before = lines_of(store);
+            let second = append(store, &lines).unwrap();
+            assert_eq!((second.written, second.already_there), (0, first.written));
+            assert_eq!(lines_of(store), before);
+        }
     }
 }
 

@@ -209,6 +209,27 @@ fn a_malformed_line_is_refused_and_the_whole_history_can_be_imported_then() {
 }
 
 #[test]
+fn lines_with_any_byte_changed_are_refused_or_are_another_sound_history() {
+    let whole = lines_of(&small());
+    let mut refused = 0;
+    for at in 0..whole.len() {
+        for byte in *b"\"\\}1 \n\xFF" {
+            let (mut lines, store, again) = (whole.clone(), empty(), empty());
+            lines[at] = byte;
+            if let Err(error) = copy(&store, &lines) {
+                let is_line = matches!(error.kind(), ErrorKind::Line { .. });
+                assert!(is_line, "byte {at} as {byte}: {error:?}");
+                refused += 1;
+            }
+            copy(&again, &lines_of(&store)).unwrap();
+            assert_same(&again, &store);
+        }
+    }
+    println!("{refused} of {} changes are refused", whole.len() * 7);
+    assert!(refused > whole.len());
+}
+
+#[test]
 fn an_error_of_syntax_names_its_column() {
     let mut lines = lines_of(&small());
     assert_eq!(lines[11], b':');

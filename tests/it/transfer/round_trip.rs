@@ -1,11 +1,15 @@
 //! A copy is the same in everything.
 
-use annals::store::{Clause, Durability, EventStore, FileStore, Query, Upkeep};
+use annals::store::{
+    AppendError, Clause, Commit, Durability, EventStore, Expected, FileStore, Query, Upkeep,
+};
 use annals::transfer::{Import, export};
-use annals::{Position, Progress};
+use annals::{ErrorKind, Position, Progress};
 use serde_json::Value;
 
-use super::history::{assert_same, copy, empty, events_of, lines_of, small, strange, stream};
+use super::history::{
+    assert_same, copy, empty, event, events_of, lines_of, small, start, strange, stream,
+};
 use crate::directory::Directory;
 
 #[test]
@@ -23,6 +27,15 @@ fn a_copy_in_memory_and_on_disk_is_the_same_in_every_field() {
     assert_same(&disk, &source);
     disk.close().unwrap();
     let disk = options.open(directory.path()).unwrap();
+    let early = Commit::new().write(stream("a/1"), Expected::Any, [event(7, "7")]);
+    let refused = disk.append(early.recorded_at(start())).unwrap_err();
+    let last = events_of(&source).pop().unwrap().recorded_at();
+    let AppendError::Store(error) = refused else { panic!("{refused:?}") };
+    assert_eq!(
+        *error.kind(),
+        ErrorKind::TimeBeforeLast { last },
+        "it is known also once it is opened again"
+    );
     let memory = empty();
     copy(&memory, &lines_of(&disk)).unwrap();
     assert_same(&memory, &source);
@@ -106,7 +119,7 @@ fn an_import_tells_its_progress_after_each_commit() {
 fn an_export_that_cannot_be_written_says_so() {
     let mut little = [0; 100];
     let error = export(&small(), Query::default(), &mut little[..], &mut |_| {}).unwrap_err();
-    assert_eq!(*error.kind(), annals::ErrorKind::Transfer, "{error:?}");
+    assert_eq!(*error.kind(), ErrorKind::Transfer, "{error:?}");
 }
 
 #[test]
