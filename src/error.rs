@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use chrono::{DateTime, Utc};
+
 use crate::id::{EventType, InvalidName, StreamId};
 use crate::position::{Position, SchemaVersion, Version};
 
@@ -46,6 +48,24 @@ pub enum ErrorKind {
     /// An event id of the commit already stands in the store, and the commit is not a repetition of the one that
     /// wrote it. Nothing was written. Give a new event a new id; repeat a commit unchanged.
     EventIdTaken,
+    /// A commit brings a time of recording that lies before that of the last commit in the store. Nothing was written.
+    /// Write history in the order in which it was recorded, or leave the time to the store.
+    TimeBeforeLast {
+        /// When the last commit was recorded.
+        last: DateTime<Utc>,
+    },
+    /// A line of what is imported cannot be: it is malformed, breaks a limit, or does not follow what stands before it; the
+    /// detail and the source say why. The commits before it were written, and nothing of its own. Correct the lines and import
+    /// them all again: what is there already is recognised.
+    Line {
+        /// Which line, from 1; of a commit that cannot be written, its first.
+        line: u64,
+        /// Where in the line, from 1; 0 if it is about the line as a whole.
+        column: u64,
+    },
+    /// What an export is written to failed, or what an import is read from; the source says how. Nothing is wrong with the
+    /// store, and an import has written the commits before. Try it again.
+    Transfer,
     /// A stream lacks events that it once had: the store has lost them. Stop writing to the stream, and restore the store; or, if
     /// it was [salvaged](crate::store::care::salvage) and is all there is, go on in a new stream with what is known.
     MissingEvents {
@@ -146,6 +166,12 @@ impl fmt::Display for ErrorKind {
                 write!(f, "too large: {actual} where at most {limit} is allowed")
             }
             Self::EventIdTaken => write!(f, "an event with this id already stands in the store"),
+            Self::TimeBeforeLast { last } => write!(f, "the last commit was recorded at {last}"),
+            Self::Line { line, column: 0 } => write!(f, "line {line} cannot be imported"),
+            Self::Line { line, column } => {
+                write!(f, "line {line} cannot be imported from column {column} on")
+            }
+            Self::Transfer => write!(f, "history could not be moved"),
             Self::MissingEvents { from, to } => {
                 write!(f, "the events of versions {from} to {to} are missing")
             }

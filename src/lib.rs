@@ -74,6 +74,7 @@
 //! | test aggregates | [`testing::Scenario`] |
 //! | choose durability, sizes, use of memory | [`store::FileOptions`] |
 //! | append and read without aggregates, write a store | [`store`], and its contract suite in [`testing`] |
+//! | move history from store to store, or read it with other tools | [`transfer`] |
 //! | keep snapshots elsewhere | [`snapshot`] |
 //! | put a disk of your own under the store | [`storage`] |
 //! | know what is promised, and what that rests on | [`docs::guarantees`], [`docs::reliability`] |
@@ -138,6 +139,7 @@ mod progress;
 pub mod event;
 pub mod codec;
 pub mod store;
+pub mod transfer;
 mod at;
 pub mod aggregate;
 pub mod snapshot;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::metadata::EncodedMetadata;
-use super::recorded::RecordedEvent;
+use super::recorded::{CommitPlace, RecordedEvent};
 use crate::id::EventId;
 use crate::position::{Position, SchemaVersion, Version};
 
@@ -125,6 +125,7 @@ struct Slot {
     version: Version,
     recorded_at: DateTime<Utc>,
     id: EventId,
+    commit: CommitPlace,
     schema: SchemaVersion,
     stream: usize,
     event_type: usize,
@@ -149,6 +150,7 @@ impl Chunk {
             version: event.version,
             recorded_at: event.recorded_at,
             id: event.id,
+            commit: event.commit,
             schema: event.schema,
             stream: text(&mut self.text, &event.stream),
             event_type: text(&mut self.text, &event.event_type),
@@ -188,6 +190,7 @@ impl Chunk {
             version: slot.version,
             recorded_at: slot.recorded_at,
             id: slot.id,
+            commit: slot.commit,
             schema: slot.schema,
             stream: Cow::Borrowed(&self.text[text..slot.stream]),
             event_type: Cow::Borrowed(&self.text[slot.stream..slot.event_type]),

@@ -9,6 +9,6 @@ mod batch;
 pub use batch::Batch;
 pub use metadata::Metadata;
 pub use new::NewEvent;
+pub use recorded::{CommitPlace, Placement, RecordedEvent};
 pub(crate) use recorded::{GAP, Parts};
-pub use recorded::{Placement, RecordedEvent};
 pub use tags::Tags;

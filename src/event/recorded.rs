@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::metadata::{EncodedMetadata, Metadata};
 use super::new::NewEvent;
@@ -24,6 +25,32 @@ pub struct Placement {
     pub recorded_at: DateTime<Utc>,
     /// Its identity, given by the caller or made by the store.
     pub id: EventId,
+    /// Its place in the commit that it was recorded with.
+    pub commit: CommitPlace,
+}
+
+/// An event's place in its commit, which tells where the commit begins and ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommitPlace {
+    /// The number of events before it, in the order of the commit.
+    pub ordinal: u32,
+    /// The number of events of the commit.
+    pub count: u32,
+}
+
+impl CommitPlace {
+    /// Whether the commit begins with the event.
+    #[must_use]
+    pub fn is_first(self) -> bool {
+        self.ordinal == 0
+    }
+
+    /// Whether the commit ends with the event.
+    #[must_use]
+    pub fn is_last(self) -> bool {
+        self.ordinal.checked_add(1) == Some(self.count)
+    }
 }
 
 /// An event as it stands in a store, exactly as it was written.
@@ -36,6 +63,7 @@ pub struct RecordedEvent<'a> {
     pub(super) version: Version,
     pub(super) recorded_at: DateTime<Utc>,
     pub(super) id: EventId,
+    pub(super) commit: CommitPlace,
     pub(super) schema: SchemaVersion,
     /// The text of a [`StreamId`].
     pub(super) stream: Cow<'a, str>,
@@ -58,6 +86,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) version: Version,
     pub(crate) recorded_at: DateTime<Utc>,
     pub(crate) id: EventId,
+    pub(crate) commit: CommitPlace,
     pub(crate) schema: SchemaVersion,
     pub(crate) stream: &'a str,
     pub(crate) event_type: &'a str,
@@ -75,6 +104,7 @@ impl<'a> RecordedEvent<'a> {
             version: placement.version,
             recorded_at: placement.recorded_at,
             id: placement.id,
+            commit: placement.commit,
             schema: event.schema(),
             stream: placement.stream.as_str().into(),
             event_type: event.event_type().as_str().into(),
@@ -92,6 +122,7 @@ impl<'a> RecordedEvent<'a> {
             version: parts.version,
             recorded_at: parts.recorded_at,
             id: parts.id,
+            commit: parts.commit,
             schema: parts.schema,
             stream: parts.stream.into(),
             event_type: parts.event_type.into(),
@@ -110,6 +141,7 @@ impl<'a> RecordedEvent<'a> {
         id: EventId,
     ) -> RecordedEvent<'static> {
         RecordedEvent {
+            commit: CommitPlace { ordinal: 0, count: 1 },
             position,
             version,
             recorded_at,
@@ -141,6 +173,7 @@ impl RecordedEvent<'_> {
             version: self.version,
             recorded_at: self.recorded_at,
             id: self.id,
+            commit: self.commit,
             schema: self.schema,
             stream: &self.stream,
             event_type: &self.event_type,
@@ -215,6 +248,13 @@ impl RecordedEvent<'_> {
         self.recorded_at
     }
 
+    /// The event's place in its commit.
+    #[must_use]
+    #[inline]
+    pub fn commit(&self) -> CommitPlace {
+        self.commit
+    }
+
     /// When it happened, if that was said.
     #[must_use]
     pub fn occurred_at(&self) -> Option<DateTime<Utc>> {
@@ -256,6 +296,18 @@ impl RecordedEvent<'_> {
         tags::contains(&self.tags, tag)
     }
 
+    /// The first and the last position of the commit that it was recorded with.
+    pub(crate) fn commit_positions(&self) -> (Position, Position) {
+        let before = self.position.get().saturating_sub(u64::from(self.commit.ordinal) + 1);
+        let last = before.saturating_add(self.commit.count.into());
+        (Position::new(before + 1), Position::new(last))
+    }
+
+    /// The same event at this place of its commit.
+    pub(crate) fn placed_in_commit(self, commit: CommitPlace) -> Self {
+        Self { commit, ..self }
+    }
+
     /// An event that borrows from nothing.
     #[must_use]
     pub fn into_owned(self) -> RecordedEvent<'static> {
@@ -264,6 +316,7 @@ impl RecordedEvent<'_> {
             version: self.version,
             recorded_at: self.recorded_at,
             id: self.id,
+            commit: self.commit,
             schema: self.schema,
             stream: self.stream.into_owned().into(),
             event_type: self.event_type.into_owned().into(),
@@ -300,6 +353,7 @@ impl fmt::Debug for RecordedEvent<'_> {
             .field("payload", &String::from_utf8_lossy(&self.payload))
             .field("id", &self.id)
             .field("recorded_at", &self.recorded_at)
+            .field("commit", &self.commit)
             .field("metadata", &self.metadata())
             .field("tags", &self.tags().collect::<Vec<_>>())
             .finish()

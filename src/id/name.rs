@@ -210,6 +210,12 @@ impl EventType {
         Ok(Self(name.into()))
     }
 
+    /// A type as a store has kept it: it may also be one that annals reserves for itself.
+    pub(crate) fn stored(name: &str) -> Result<Self, InvalidName> {
+        check("event type", name, Self::BYTES_MAX)?;
+        Ok(Self(name.into()))
+    }
+
     /// A name that an `EventType` has held before.
     pub(crate) fn already_checked(name: &str) -> Self {
         Self(name.into())

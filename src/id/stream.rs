@@ -39,6 +39,16 @@ impl StreamId {
         Ok(Self { text: format!("{category}/{id}").into() })
     }
 
+    /// A stream as a store has kept it: its category may also be one that annals reserves for itself.
+    pub(crate) fn stored(text: &str) -> Result<Self, InvalidName> {
+        let Some((category, id)) = text.split_once('/') else {
+            return Err(InvalidName::new("stream", text, Fault::NoSeparator));
+        };
+        check("category", category, Category::BYTES_MAX)?;
+        check("stream id", id, Self::ID_BYTES_MAX)?;
+        Ok(Self { text: text.into() })
+    }
+
     /// What kind of thing the stream is about.
     #[must_use]
     pub fn category(&self) -> &str {

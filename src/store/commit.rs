@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 
 use super::filter::Filter;
+use crate::clock::to_micros;
 use crate::error::{Error, ErrorKind};
 use crate::event::NewEvent;
 use crate::id::{EventId, EventType, StreamId};
@@ -95,6 +96,7 @@ pub struct Commit {
     writes: Vec<StreamWrite>,
     guards: Vec<Guard>,
     conditions: Vec<Condition>,
+    own_time: Option<DateTime<Utc>>,
 }
 
 impl Commit {
@@ -131,6 +133,15 @@ impl Commit {
         self
     }
 
+    /// Brings the time at which the commit was recorded, for history that is moved from another store. It is cut to
+    /// microseconds, and a store refuses it if it lies before the time of the last commit. Later commits are never recorded
+    /// before it, so a time ahead of the clock stays theirs until the clock has caught up.
+    #[must_use]
+    pub fn recorded_at(mut self, time: DateTime<Utc>) -> Self {
+        self.own_time = Some(to_micros(time));
+        self
+    }
+
     /// What is written, stream by stream.
     #[must_use]
     pub fn writes(&self) -> &[StreamWrite] {
@@ -147,6 +158,29 @@ impl Commit {
     #[must_use]
     pub fn conditions(&self) -> &[Condition] {
         &self.conditions
+    }
+
+    /// The time of recording that it brings, if it brings one.
+    #[must_use]
+    pub fn own_time(&self) -> Option<DateTime<Utc>> {
+        self.own_time
+    }
+
+    /// When it is to be recorded, if the clock says `now` (in microseconds) and the commit before it was recorded at `last`.
+    /// Every store asks this when nothing else speaks against the commit.
+    pub fn time_of_recording(
+        &self,
+        now: DateTime<Utc>,
+        last: Option<DateTime<Utc>>,
+    ) -> Result<DateTime<Utc>, Error> {
+        match (self.own_time, last) {
+            (Some(own), Some(last)) if own < last => {
+                let detail = format!("this one brings {own}");
+                Err(Error::new(ErrorKind::TimeBeforeLast { last }).detail(detail))
+            }
+            (Some(own), _) => Ok(own),
+            (None, last) => Ok(last.map_or(now, |last| now.max(last))),
+        }
     }
 
     /// All events with their streams, in the order in which they are recorded.
@@ -179,8 +213,7 @@ impl Commit {
             bytes += limits.check_event(event).map_err(|error| error.in_stream(stream.clone()))?;
             events += 1;
         }
-        limit("events in the commit", events, limits.commit_events_max)?;
-        limit("bytes in the commit", bytes, limits.commit_bytes_max)
+        limits.check_commit(events, bytes)
     }
 }
 
@@ -213,8 +246,14 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Whether a commit of so many events and bytes is within the limits.
+    pub(crate) fn check_commit(&self, events: usize, bytes: usize) -> Result<(), Error> {
+        limit("events in the commit", events, self.commit_events_max)?;
+        limit("bytes in the commit", bytes, self.commit_bytes_max)
+    }
+
     /// The bytes of an event within the limits.
-    fn check_event(&self, event: &NewEvent) -> Result<usize, Error> {
+    pub(crate) fn check_event(&self, event: &NewEvent) -> Result<usize, Error> {
         let payload = event.payload().len();
         let headers = event.metadata().headers().map(|(name, value)| name.len() + value.len());
         let metadata = event.metadata().actor().map_or(0, str::len) + headers.sum::<usize>();

@@ -24,19 +24,22 @@ use crate::position::{Position, Version};
 ///
 /// 1. **Positions are dense and in the order of commits**, from 1. A reader never sees position *n* + 1 before *n*,
 ///    and nothing is visible before its append is acknowledged durable or, in a store that buffers, accepted.
-/// 2. **A commit is atomic**, also across streams and across a crash.
+/// 2. **A commit is atomic**, also across streams and across a crash. Each event tells [its place](RecordedEvent::commit)
+///    in its commit.
 /// 3. **A refused commit leaves no trace** and uses up no position. The order of judgement is: well-formed and within
 ///    the limits ([`Commit::check`]); repetition (law 4); the writes' expectations, the guards, then the conditions,
-///    each in the order of the commit and against the log as it was before. A conflict names the first that fails;
-///    for a condition, the first event that it rules out.
+///    each in the order of the commit and against the log as it was before; at last the time that it brings (law 5). A
+///    conflict names the first that fails; for a condition, the first event that it rules out.
 /// 4. **Idempotency is exact.** An event id stands in a store at most once. A commit whose ids, all given by the
 ///    caller, are exactly those of one earlier commit, in the same streams with the same content (in each stream in the
 ///    same order; the order of the streams does not matter), is answered with
-///    [`Appended::already_there`] and the original places, whatever its expectations, guards and conditions say now.
+///    [`Appended::already_there`] and the original places, whatever its expectations, guards, conditions and time say now.
 ///    Any other overlap is an error of the kind [`EventIdTaken`](crate::ErrorKind::EventIdTaken). An id counts as given
 ///    whoever made it first. Events without an id get a new one from [`FreshEventIds`](crate::id::FreshEventIds).
 /// 5. **The time of recording** is one per commit: what the clock says, cut to microseconds, or the time of the commit
-///    before if that is later. It never goes backwards, whatever the clock does.
+///    before if that is later. It never goes backwards, whatever the clock does. A commit that brings a time
+///    ([`Commit::recorded_at`]) has that, whatever the clock says; if it lies before that of the commit before, the commit is
+///    refused with the kind [`TimeBeforeLast`](crate::ErrorKind::TimeBeforeLast). [`Commit::time_of_recording`] decides.
 ///
 /// After [`close`](Self::close), every call, also one that is waiting, answers with the kind
 /// [`Closed`](crate::ErrorKind::Closed); only a commit that is not well-formed may still be told so first.

@@ -15,7 +15,7 @@ use super::filter::{Clause, Filter};
 use super::query::{Direction, Query};
 use crate::clock::{Clock, SystemClock, to_micros};
 use crate::error::{Error, ErrorKind};
-use crate::event::{Batch, GAP, NewEvent, Placement, RecordedEvent};
+use crate::event::{Batch, CommitPlace, GAP, NewEvent, Placement, RecordedEvent};
 use crate::id::{CorrelationId, EventId, FreshEventIds, StreamId};
 use crate::position::{Position, Version};
 
@@ -64,7 +64,8 @@ impl EventStore for MemoryStore {
             return Ok(earlier);
         }
         log.judge(&commit)?;
-        let appended = log.record(&commit, now);
+        let time = commit.time_of_recording(now, log.last_time())?;
+        let appended = log.record(&commit, time);
         drop(log);
         self.changed.notify_all();
         Ok(appended)
@@ -208,9 +209,9 @@ impl Log {
 
     /// The indices of the events that were committed together with this one.
     fn commit_of(&self, index: usize) -> Range<usize> {
-        let next = self.commits.partition_point(|first| *first <= index);
-        let end = self.commits.get(next).copied().unwrap_or(self.events.len());
-        self.commits[next - 1]..end
+        let place = self.at(index).commit();
+        let first = index - place.ordinal as usize;
+        first..first + place.count as usize
     }
 
     /// Whether everything holds that the commit rests on.
@@ -250,11 +251,15 @@ impl Log {
         Ok(())
     }
 
-    fn record(&mut self, commit: &Commit, now: DateTime<Utc>) -> Appended {
-        let last = self.events.iter().next_back();
-        let recorded_at = last.map_or(now, |last| last.recorded_at().max(now));
+    fn last_time(&self) -> Option<DateTime<Utc>> {
+        self.events.iter().next_back().map(|last| last.recorded_at())
+    }
+
+    fn record(&mut self, commit: &Commit, recorded_at: DateTime<Utc>) -> Appended {
         let mut fresh = FreshEventIds::at(recorded_at);
         let (first, mut starts) = (self.events.len(), Vec::new());
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let count = number(commit.events().count());
         self.commits.push(first);
         for write in commit.writes() {
             starts.push(self.events.len());
@@ -265,6 +270,7 @@ impl Log {
                     position: Position::new(self.head().get() + 1),
                     recorded_at,
                     id: event.id().unwrap_or_else(|| fresh.take()),
+                    commit: CommitPlace { ordinal: number(self.events.len() - first), count },
                 };
                 self.push(&RecordedEvent::new(&placement, event));
             }

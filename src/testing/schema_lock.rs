@@ -11,7 +11,7 @@ use super::scenario::Causes;
 use crate::aggregate::Aggregate;
 use crate::codec::{Content, EventCodec, Name};
 use crate::error::Error;
-use crate::event::{NewEvent, Placement, RecordedEvent};
+use crate::event::{CommitPlace, NewEvent, Placement, RecordedEvent};
 use crate::id::{Category, EventId, EventType, StreamId};
 use crate::position::{Position, SchemaVersion, Version};
 
@@ -313,6 +313,7 @@ fn meaning<A: Aggregate>(stored: &Form) -> Result<Vec<Form>, Error> {
         position: Position::new(1),
         recorded_at: DateTime::UNIX_EPOCH,
         id: EventId::random(),
+        commit: CommitPlace { ordinal: 0, count: 1 },
     };
     let decoded = codec.decode(&RecordedEvent::new(&placement, &event.with_schema(schema)))?;
     let mut forms = Vec::new();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use annals::chrono::{DateTime, SubsecRound, Utc};
-use annals::event::Placement;
+use annals::event::{CommitPlace, Placement};
 use annals::id::EventId;
 use annals::store::{Appended, Commit};
 use annals::uuid::Uuid;
@@ -84,11 +84,13 @@ impl Log {
             *version += 1;
             (Position::new(position), Version::new(*version))
         };
+        let count = u32::try_from(commit.events().count()).unwrap();
         let placed = commit.events().enumerate().map(|(n, (stream, event))| {
             let (position, version) = place(stream);
             let id = event.id().or(ids.get(n).copied()).unwrap_or(EventId::new(Uuid::nil()));
             let stream = stream.clone();
-            let placement = Placement { stream, version, position, recorded_at, id };
+            let commit = CommitPlace { ordinal: u32::try_from(n).unwrap(), count };
+            let placement = Placement { stream, version, position, recorded_at, id, commit };
             Arc::new(RecordedEvent::new(&placement, event).into_owned())
         });
         placed.collect()

@@ -26,4 +26,5 @@ mod snapshots_on_disk;
 mod statistics;
 mod structure;
 mod time_travel;
+mod transfer;
 mod views;

@@ -276,7 +276,7 @@ impl Engine {
         let mut recent = sources.growing().recent.write();
         match writer.stage(&task.commit, &judged.versions, (task.now, task.random), &mut recent) {
             Ok(appended) => Staging::Answered(Ok(appended)),
-            Err(NotStaged::TooLarge(error)) => Staging::Answered(Err(error.into())),
+            Err(NotStaged::Refused(error)) => Staging::Answered(Err(error.into())),
             Err(NotStaged::NoRoom) => Staging::NoRoom,
         }
     }

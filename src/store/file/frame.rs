@@ -12,6 +12,7 @@ use super::bytes::{Fields, checksum};
 use super::fault::Fault;
 use super::record::{RECORD_BYTES_MIN, Record};
 use super::segment::seed;
+use crate::event::CommitPlace;
 use crate::position::Position;
 
 pub(super) const FRAME_HEADER_BYTES: u32 = 40;
@@ -100,9 +101,8 @@ pub(super) fn verify_records<'a>(
         let at = |fault| (offset, fault);
         let record = Record::decode(&frame[offset as usize..], seed(tag)).map_err(at)?;
         let position = header.first.get() + u64::from(ordinal);
-        if (record.ordinal, record.count, record.event.position().get())
-            != (ordinal, header.count, position)
-        {
+        let place = CommitPlace { ordinal, count: header.count };
+        if (record.event.commit(), record.event.position().get()) != (place, position) {
             return Err(at(Fault::Wrong("a record is not in its place")));
         }
         each(offset, &record);

@@ -94,8 +94,8 @@ fn standing(view: &View<'_>, id: EventId, from: Address) -> Result<Option<Standi
         let bytes = view.record_bytes(address)?;
         let record = view.record(address, &bytes)?;
         if record.event.event_id() == id {
-            let (position, count) = (record.event.position(), record.count);
-            let first = Position::new(position.get() - u64::from(record.ordinal));
+            let (position, count) = (record.event.position(), record.event.commit().count);
+            let (first, _) = record.event.commit_positions();
             return Ok(Some(Standing { address, position, first, count }));
         }
         at = address.next();

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::bytes::{Fields, checksum, put_varint};
 use super::fault::Fault;
-use crate::event::{Parts, RecordedEvent};
+use crate::event::{CommitPlace, Parts, RecordedEvent};
 use crate::id::EventId;
 use crate::position::{Position, SchemaVersion, Version};
 
@@ -28,22 +28,13 @@ pub(super) const RECORD_BYTES_MIN: u32 = 35 + 9;
 /// An event whose record was verified. Made by [`decode`](Self::decode) alone.
 pub(super) struct Record<'a> {
     pub(super) event: RecordedEvent<'a>,
-    /// The event's place in its commit, from 0.
-    pub(super) ordinal: u32,
-    /// How many events its commit has.
-    pub(super) count: u32,
     /// How many bytes the record takes.
     pub(super) length: u32,
     pub(super) checksum: u32,
 }
 
 /// Adds the record of an event, and returns its checksum.
-pub(super) fn encode(
-    into: &mut Vec<u8>,
-    seed: u32,
-    event: &RecordedEvent<'_>,
-    (ordinal, count): (u32, u32),
-) -> u32 {
+pub(super) fn encode(into: &mut Vec<u8>, seed: u32, event: &RecordedEvent<'_>) -> u32 {
     let parts = event.parts();
     let start = into.len();
     into.extend_from_slice(&[0; 8]);
@@ -53,8 +44,8 @@ pub(super) fn encode(
     for number in [
         parts.position.get(),
         parts.version.get(),
-        ordinal.into(),
-        count.into(),
+        parts.commit.ordinal.into(),
+        parts.commit.count.into(),
         parts.schema.get().into(),
         parts.stream.len() as u64,
         parts.event_type.len() as u64,
@@ -107,14 +98,13 @@ impl<'a> Record<'a> {
                 return Err(Fault::Unknown { what, number: number.into() });
             }
         }
-        let (ordinal, count, parts) =
-            Self::parts(fields).ok_or(Fault::Wrong("the fields of a record do not fit"))?;
+        let parts = Self::parts(fields).ok_or(Fault::Wrong("the fields of a record do not fit"))?;
         let event = RecordedEvent::from_parts(&parts)
             .ok_or(Fault::Wrong("the stream or the metadata of a record are malformed"))?;
-        Ok(Self { event, ordinal, count, length, checksum: sum })
+        Ok(Self { event, length, checksum: sum })
     }
 
-    fn parts(mut fields: Fields<'a>) -> Option<(u32, u32, Parts<'a>)> {
+    fn parts(mut fields: Fields<'a>) -> Option<Parts<'a>> {
         let recorded_at = DateTime::from_timestamp_micros(fields.i64()?)?;
         let id = EventId::new(Uuid::from_bytes(fields.array()?));
         let (position, version) = (fields.varint()?, fields.varint()?);
@@ -129,27 +119,19 @@ impl<'a> Record<'a> {
         let (event_type, tags) = texts.split_at_checked(event_type)?;
         let metadata = fields.bytes(metadata)?;
         let is_placed = ordinal < count && u64::from(ordinal) < position && version > 0;
-        is_placed.then_some((
-            ordinal,
-            count,
-            Parts {
-                position: Position::new(position),
-                version: Version::new(version),
-                recorded_at,
-                id,
-                schema,
-                stream,
-                event_type,
-                tags,
-                metadata,
-                payload: fields.0,
-            },
-        ))
-    }
-
-    /// Whether the commit ends with this record.
-    pub(super) fn is_last(&self) -> bool {
-        self.ordinal + 1 == self.count
+        is_placed.then_some(Parts {
+            position: Position::new(position),
+            version: Version::new(version),
+            recorded_at,
+            id,
+            commit: CommitPlace { ordinal, count },
+            schema,
+            stream,
+            event_type,
+            tags,
+            metadata,
+            payload: fields.0,
+        })
     }
 }
 
@@ -169,13 +151,14 @@ mod tests {
             position: Position::new(300),
             recorded_at: DateTime::from_timestamp_micros(1_000_000).unwrap(),
             id: EventId::new(Uuid::from_u128(0x0102_0304_0506_0708_090A_0B0C_0D0E_0F10)),
+            commit: CommitPlace { ordinal: 1, count: 2 },
         };
         let event = NewEvent::new(EventType::new("X").unwrap(), &7).unwrap();
         let event = event.with_tags(Tags::of(["s", "t"]).unwrap());
         let event = event.with_metadata(Metadata::new().with_actor("me"));
         let event = RecordedEvent::new(&placement, &event).into_owned();
         let mut bytes = Vec::new();
-        encode(&mut bytes, SEED, &event, (1, 2));
+        encode(&mut bytes, SEED, &event);
         (bytes, event)
     }
 
@@ -187,7 +170,6 @@ mod tests {
         assert_eq!(hex(&bytes), golden.replace(' ', ""));
         let record = Record::decode(&bytes, SEED).ok().unwrap();
         assert!(record.event == event);
-        assert_eq!((record.ordinal, record.count, record.is_last()), (1, 2, true));
     }
 
     #[test]

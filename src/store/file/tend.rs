@@ -155,8 +155,9 @@ impl Engine {
         let (mut runs, mut part) =
             (Vec::new(), Part::behind(covered.from, before, self.reader.terms));
         while let Some((at, record)) = walker.next()? {
-            part.recent.write().add(&record.event, (at, record.length), record.ordinal == 0);
-            let (is_last, time) = (record.is_last(), record.event.recorded_at().timestamp_micros());
+            part.recent.write().add(&record.event, (at, record.length));
+            let is_last = record.event.commit().is_last();
+            let time = record.event.recorded_at().timestamp_micros();
             let Some((start, header, sum)) = walker.frame.filter(|_| is_last) else { continue };
             let to = start.plus(header.length);
             let collected = part.recent.read().log_bytes();

@@ -67,7 +67,7 @@ impl<'v, 's> Walker<'v, 's> {
         }
         self.last = Some(position);
         self.next = at.plus(record.length);
-        self.at_frame = record.is_last();
+        self.at_frame = record.event.commit().is_last();
         Ok(Some((at, record)))
     }
 

@@ -21,7 +21,7 @@ use super::space::Space;
 use super::statistics::Counters;
 use super::watermark::{Mark, Watermark};
 use crate::error::{Error, ErrorKind};
-use crate::event::{Placement, RecordedEvent};
+use crate::event::{CommitPlace, Placement, RecordedEvent};
 use crate::id::FreshEventIds;
 use crate::position::{Position, Version};
 use crate::storage::{FileName, Storage, StorageFile};
@@ -67,8 +67,8 @@ pub(super) struct Shared<'s> {
 pub(super) enum NotStaged {
     /// It needs a new segment, and the frames before it are to be written first.
     NoRoom,
-    /// It fits into no segment at all.
-    TooLarge(Error),
+    /// It fits into no segment at all, or its time lies before the last.
+    Refused(Error),
 }
 
 /// No record, apart from its payload, metadata, type and tags, takes more.
@@ -91,10 +91,8 @@ impl Writer {
         (now, random): (DateTime<Utc>, u128),
         recent: &mut Recent,
     ) -> Result<Appended, NotStaged> {
-        let recorded_at = match DateTime::from_timestamp_micros(self.staged.tip.time) {
-            Some(last) => now.max(last),
-            None => now,
-        };
+        let last = DateTime::from_timestamp_micros(self.staged.tip.time);
+        let recorded_at = commit.time_of_recording(now, last).map_err(NotStaged::Refused)?;
         let first = self.next_position();
         let mut appended = Appended {
             first,
@@ -104,7 +102,7 @@ impl Writer {
             recorded_at,
             already_there: false,
         };
-        self.check_size(commit).map_err(NotStaged::TooLarge)?;
+        self.check_size(commit).map_err(NotStaged::Refused)?;
         let fresh = FreshEventIds::made_of(recorded_at, random);
         let start = self.begin_frame();
         self.build(commit, (versions, fresh), &mut appended, recent);
@@ -119,11 +117,8 @@ impl Writer {
         recent: &mut Recent,
     ) -> Result<(), NotStaged> {
         let Some(last) = events.last() else { return Ok(()) };
-        let count = u32::try_from(events.len()).expect("it was a commit before");
         let start = self.begin_frame();
-        for (ordinal, event) in (0..).zip(events) {
-            self.add_record(event, (ordinal, count), recent);
-        }
+        events.iter().for_each(|event| self.add_record(event, recent));
         self.end_frame(start, (last.position(), last.recorded_at()), recent)
     }
 
@@ -132,18 +127,13 @@ impl Writer {
         self.staged.builder.bytes.len() - FRAME_HEADER_BYTES as usize
     }
 
-    fn add_record(
-        &mut self,
-        event: &RecordedEvent<'_>,
-        (ordinal, count): (u32, u32),
-        recent: &mut Recent,
-    ) {
+    fn add_record(&mut self, event: &RecordedEvent<'_>, recent: &mut Recent) {
         let (seed, builder) = (seed(self.segment.header.tag), &mut self.staged.builder);
         let at = u32::try_from(builder.bytes.len()).expect("the size was checked");
-        let sum = record::encode(&mut builder.bytes, seed, event, (ordinal, count));
+        let sum = record::encode(&mut builder.bytes, seed, event);
         builder.add(sum);
         let length = u32::try_from(builder.bytes.len()).expect("the size was checked") - at;
-        recent.add(event, (self.tip.end.plus(at), length), ordinal == 0);
+        recent.add(event, (self.tip.end.plus(at), length));
     }
 
     /// Completes the frame that was begun at this place of what is staged. If the segment has no room for it, it is forgotten.
@@ -225,9 +215,10 @@ impl Writer {
                     position: Position::new(position),
                     recorded_at: appended.recorded_at,
                     id: event.id().unwrap_or_else(|| fresh.take()),
+                    commit: CommitPlace { ordinal, count },
                 };
                 let recorded = RecordedEvent::new(&placement, event);
-                self.add_record(&recorded, (ordinal, count), recent);
+                self.add_record(&recorded, recent);
                 appended.ids.push(placement.id);
                 appended.last = placement.position;
                 (position, ordinal) = (position + 1, ordinal + 1);

@@ -25,22 +25,30 @@ pub(super) fn blame_answer(
         (Verdict::Repeats(_), _) => Ok(Law::RepetitionIsRecognised),
         (_, Ok(appended)) if appended.already_there => Ok(Law::RepetitionIsExact),
         (Verdict::IdTaken, _) => Ok(Law::IdsAreUnique),
-        (Verdict::Refused(cause, conflict), Err(AppendError::Conflict(_))) => {
+        (Verdict::Refused(cause, conflict), Err(error)) if names_a_requirement(error) => {
             blame_conflict(store, oracle, commit, (*cause, conflict))
         }
         (Verdict::Refused(cause, _), _) => law_of(store, oracle, commit, *cause),
-        (Verdict::Accepted, Err(AppendError::Conflict(conflict))) => {
-            match cause_named(commit, conflict) {
-                Some(cause) => law_of(store, oracle, commit, cause),
-                None => Ok(Law::OrderOfJudgement),
-            }
-        }
-        (Verdict::Accepted, Err(AppendError::Store(error))) => Ok(match error.kind() {
+        (_, Err(AppendError::Conflict(conflict))) => match cause_named(commit, conflict) {
+            Some(cause) => law_of(store, oracle, commit, cause),
+            None => Ok(Law::OrderOfJudgement),
+        },
+        (_, Err(AppendError::Store(error))) => Ok(match error.kind() {
             ErrorKind::EventIdTaken => Law::IdsAreUnique,
             ErrorKind::InvalidCommit | ErrorKind::TooLarge { .. } => Law::WellFormed,
+            ErrorKind::TimeBeforeLast { .. } => Law::OwnTime,
             _ => Law::Serves,
         }),
+        (Verdict::TooEarly(_), Ok(_)) => Ok(Law::OwnTime),
         (Verdict::Accepted, Ok(_)) => Ok(Law::Serves),
+    }
+}
+
+/// Whether something is named that the commit rests on.
+fn names_a_requirement(error: &AppendError) -> bool {
+    match error {
+        AppendError::Conflict(_) => true,
+        AppendError::Store(error) => matches!(error.kind(), ErrorKind::TimeBeforeLast { .. }),
     }
 }
 
@@ -119,8 +127,11 @@ pub(super) fn check_event(fact: &Fact, event: &Recorded) -> Held {
         event.version() == version,
         "{event:?} should have version {version}"
     )?;
+    let place = fact.commit;
+    hold!(Law::CommitPlaces, event.commit() == place, "{event:?} should be {place:?}")?;
     let time = fact.recorded_at;
-    hold!(Law::RecordedAt, event.recorded_at() == time, "{event:?} should be recorded at {time}")
+    let law = if fact.brings_time { Law::OwnTime } else { Law::RecordedAt };
+    hold!(law, event.recorded_at() == time, "{event:?} should be recorded at {time}")
 }
 
 /// Reads what the query asks for and holds it against what should be there.

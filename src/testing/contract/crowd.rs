@@ -99,6 +99,7 @@ fn follow(oracle: &mut Oracle, commit: &Commit, events: &[Recorded]) -> Held {
         Verdict::Refused(Cause::Write(_), _) => Some(Law::ExpectedVersions),
         Verdict::Refused(Cause::Guard(_), _) => Some(Law::Guards),
         Verdict::Refused(Cause::Condition(_), _) => Some(Law::Conditions),
+        Verdict::TooEarly(_) => Some(Law::OwnTime),
     };
     if let Some(law) = law {
         let message = format!("{commit:?} was accepted after position {}", oracle.head());
@@ -123,7 +124,12 @@ fn check_refusals(traffic: &Traffic) -> Held {
             Err(AppendError::Store(error)) if *error.kind() == ErrorKind::EventIdTaken => {
                 Some(Law::RepetitionIsRecognised)
             }
-            Err(AppendError::Store(_)) => Some(Law::Serves),
+            Err(AppendError::Store(error)) => match error.kind() {
+                ErrorKind::TimeBeforeLast { last } => {
+                    commit.own_time().is_none_or(|own| own >= *last).then_some(Law::OwnTime)
+                }
+                _ => Some(Law::Serves),
+            },
             Ok(_) => None,
         };
         if let Some(law) = law {

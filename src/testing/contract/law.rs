@@ -35,14 +35,16 @@ laws! {
     ExpectedVersions: "A write is accepted exactly if its stream is as expected.";
     Guards: "A commit is accepted only if every guarded stream was as required before it.";
     Conditions: "A commit is accepted only if no event before it is ruled out, and a conflict names the first that is.";
-    OrderOfJudgement: "Writes, then guards, then conditions are judged in the order of the commit, and the first that fails is named.";
+    OrderOfJudgement: "Writes, then guards, then conditions are judged in the order of the commit, then its time, and the first that fails is named.";
     RefusedLeavesNoTrace: "A commit that is not written leaves no trace and uses up no position.";
     Atomicity: "All events of an accepted commit are written, side by side and at once.";
     VisibleWhenAcknowledged: "An event is visible once it is acknowledged, and not before.";
     Content: "Every field of an event is read as it was written, in the order of the commit.";
     DensePositions: "Positions count up from 1 without a hole.";
     DenseVersions: "The versions of a stream count up from 1 without a hole.";
+    CommitPlaces: "Each event tells its place in its commit, from 0, and the number of the commit's events.";
     RecordedAt: "A commit has one time of recording: the clock's in microseconds, or the previous commit's if that is later.";
+    OwnTime: "A commit that brings its time of recording keeps it, in microseconds, and is refused if the previous commit's is later.";
     TrueAnswers: "An acceptance tells the positions, versions, ids and time that reads show.";
     HeadsAndVersions: "The head and the version of each stream are those of the last events.";
     LogOnlyGrows: "A read shows a prefix of the one log: never an event before an earlier one, and none that later changes or is missing.";

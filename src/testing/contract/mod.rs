@@ -37,6 +37,7 @@ mod extremes;
 mod pages;
 mod random;
 mod repetitions;
+mod times;
 mod waiting;
 mod crowd;
 mod suite;

@@ -35,6 +35,8 @@ pub(super) struct Plan {
     pub(super) guards: Vec<(StreamId, Belief)>,
     /// Filters, each with how far before the head it begins.
     pub(super) conditions: Vec<(Filter, u64)>,
+    /// How long after the commit before it says to be recorded, in nanoseconds.
+    pub(super) own_time: Option<i64>,
 }
 
 /// What a commit believes of a stream.
@@ -92,11 +94,13 @@ fn plan() -> impl Strategy<Value = Plan> {
     let guards = vec((one_stream(), belief()), 0..3);
     let conditions = vec((filter(), far_or(0..6)), 0..3);
     let often_none = |some: u32| weighted(f64::from(some) / 10.0, Just(()));
-    (writes, often_none(3), guards, often_none(4), conditions).prop_map(
-        |(writes, guarded, guards, conditional, conditions)| Plan {
+    let own_time = weighted(0.1, -2_000_000..4_000_000_i64);
+    (writes, often_none(3), guards, often_none(4), conditions, own_time).prop_map(
+        |(writes, guarded, guards, conditional, conditions, own_time)| Plan {
             writes,
             guards: guarded.map_or(Vec::new(), |()| guards),
             conditions: conditional.map_or(Vec::new(), |()| conditions),
+            own_time,
         },
     )
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use chrono::{DateTime, SubsecRound, Utc};
 
 use crate::error::ErrorKind;
-use crate::event::{NewEvent, RecordedEvent};
+use crate::event::{CommitPlace, NewEvent, RecordedEvent};
 use crate::id::{EventId, StreamId};
 use crate::position::{Position, Version};
 use crate::store::{Appended, Clause, Commit, Conflict, Direction, Expected, Limits, Query};
@@ -19,6 +19,9 @@ pub(super) struct Fact {
     pub(super) position: Position,
     pub(super) recorded_at: DateTime<Utc>,
     pub(super) id: EventId,
+    pub(super) commit: CommitPlace,
+    /// Whether its commit brought the time.
+    pub(super) brings_time: bool,
     pub(super) event: NewEvent,
 }
 
@@ -30,6 +33,8 @@ pub(super) enum Verdict {
     Repeats(Range<usize>),
     IdTaken,
     Refused(Cause, Conflict),
+    /// Its time lies before that of the last commit.
+    TooEarly(ErrorKind),
     Accepted,
 }
 
@@ -121,7 +126,17 @@ impl Oracle {
                 return Verdict::Refused(Cause::Condition(n), conflict);
             }
         }
-        Verdict::Accepted
+        match (commit.own_time(), self.last_time()) {
+            (Some(own), Some(last)) if own < last => {
+                Verdict::TooEarly(ErrorKind::TimeBeforeLast { last })
+            }
+            _ => Verdict::Accepted,
+        }
+    }
+
+    /// When the last commit was recorded.
+    pub(super) fn last_time(&self) -> Option<DateTime<Utc>> {
+        self.facts.last().map(|last| last.recorded_at)
     }
 
     /// Takes an accepted commit's events for facts; what was free to the store to choose are their ids.
@@ -131,11 +146,12 @@ impl Oracle {
         ids: &[EventId],
         now: DateTime<Utc>,
     ) -> Range<usize> {
-        let earlier = self.facts.last().map(|last| last.recorded_at);
         let now = now.trunc_subsecs(6);
-        let recorded_at = earlier.map_or(now, |earlier| earlier.max(now));
+        let now = self.last_time().map_or(now, |earlier| earlier.max(now));
+        let recorded_at = commit.own_time().unwrap_or(now);
         let first = self.facts.len();
-        for ((stream, event), id) in commit.events().zip(ids) {
+        let count = u32::try_from(commit.events().count()).unwrap_or(u32::MAX);
+        for (ordinal, ((stream, event), id)) in (0..).zip(commit.events().zip(ids)) {
             let version = Version::new(self.version(stream).get() + 1);
             self.versions.insert(stream.clone(), version);
             self.facts.push(Fact {
@@ -144,6 +160,8 @@ impl Oracle {
                 position: Position::new(self.head().get() + 1),
                 recorded_at,
                 id: *id,
+                commit: CommitPlace { ordinal, count },
+                brings_time: commit.own_time().is_some(),
                 event: event.clone(),
             });
         }
@@ -198,6 +216,7 @@ impl Fact {
         self.position == event.position()
             && self.version == event.version()
             && self.recorded_at == event.recorded_at()
+            && self.commit == event.commit()
             && self.differences(event).is_empty()
     }
 

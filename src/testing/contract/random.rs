@@ -11,6 +11,7 @@ use super::operations::{Belief, Change, EventPlan, Operation, Plan, operations};
 use super::oracle::{Fact, Verdict};
 use super::report::{Failure, Held};
 use super::trial::{Factory, Trial};
+use crate::clock::Clock;
 use crate::event::{Metadata, NewEvent};
 use crate::id::StreamId;
 use crate::position::{Position, Version};
@@ -116,7 +117,9 @@ impl Author {
             };
             commit = commit.require_none(filter.clone(), Position::new(after));
         }
-        commit
+        let last = trial.oracle.last_time().unwrap_or(trial.clock.now());
+        let own_time = plan.own_time.map(|nanos| last + TimeDelta::nanoseconds(nanos));
+        own_time.map_or(commit.clone(), |time| commit.recorded_at(time))
     }
 
     fn event(&mut self, plan: &EventPlan) -> NewEvent {
@@ -196,5 +199,5 @@ pub(super) fn identified(commit: &Commit, facts: &[Fact]) -> Commit {
     for condition in commit.conditions() {
         identified = identified.require_none(condition.none_of.clone(), condition.after);
     }
-    identified
+    commit.own_time().map_or(identified.clone(), |time| identified.recorded_at(time))
 }

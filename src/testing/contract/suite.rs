@@ -7,7 +7,7 @@ use super::crowd::crowd;
 use super::law::Law;
 use super::report::{Failure, Held, Report};
 use super::trial::Trial;
-use super::{decisions, extremes, pages, random, repetitions, waiting};
+use super::{decisions, extremes, pages, random, repetitions, times, waiting};
 use crate::store::EventStore;
 use crate::testing::clock::ManualClock;
 
@@ -22,6 +22,7 @@ const SCENARIOS: &[Scenario] = &[
     ("repetitions of made ids", repetitions::made_ids),
     ("overlaps of commits", repetitions::overlaps),
     ("repetitions with other content", repetitions::other_content),
+    ("times that commits bring", times::brought),
     ("malformed commits", extremes::malformed),
     ("limits", extremes::limits),
     ("extreme content", extremes::content),

@@ -12,10 +12,12 @@ use super::material::{event_type, id, stream, tag, tags, with_payload};
 use super::reading::{read, served};
 use super::report::{Held, hold};
 use super::trial::Trial;
+use crate::clock::Clock;
 use crate::event::{NewEvent, RecordedEvent};
 use crate::id::EventId;
 use crate::position::Position;
 use crate::store::{AppendError, Appended, Clause, Commit, EventStore, Expected, Query};
+use crate::testing::clock::ManualClock;
 
 const WRITERS: u64 = 16;
 const ONLOOKERS: u64 = 2;
@@ -68,6 +70,7 @@ impl Traffic {
 
 struct Writer<'t> {
     store: &'t dyn EventStore,
+    clock: &'t ManualClock,
     number: u64,
     dice: Dice,
     events: u64,
@@ -78,7 +81,7 @@ struct Writer<'t> {
 impl<'t> Writer<'t> {
     fn new(trial: &'t Trial, number: u64, seed: u64) -> Self {
         let dice = Dice(seed.wrapping_mul(WRITERS).wrapping_add(number));
-        Self { store: &*trial.store, number, dice, events: 0, accepted: None }
+        Self { store: &*trial.store, clock: &trial.clock, number, dice, events: 0, accepted: None }
     }
 
     fn carry_on(mut self) -> Traffic {
@@ -114,7 +117,7 @@ impl<'t> Writer<'t> {
     fn commit(&mut self) -> Held<(Commit, bool)> {
         let hot = ["hot/1", "hot/2"][self.dice.below(2)];
         let other = ["hot/3", "hot/4"][self.dice.below(2)];
-        Ok(match self.dice.below(7) {
+        Ok(match self.dice.below(8) {
             0 => (shared(self.dice.below(8)), true),
             1 => match self.accepted.clone() {
                 Some(accepted) => (accepted, true),
@@ -129,6 +132,11 @@ impl<'t> Writer<'t> {
                 (commit.guard(unwritten, Expected::Empty), false)
             }
             5 => (self.registration(), false),
+            6 => {
+                let own = stream(&format!("own/{}", self.number));
+                let commit = Commit::new().write(own, Expected::Any, [self.event()]);
+                (commit.recorded_at(self.clock.now()), false)
+            }
             _ => {
                 let own = stream(&format!("own/{}", self.number));
                 let (first, second) = ([self.event(), self.event()], [self.event()]);

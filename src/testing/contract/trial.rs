@@ -110,7 +110,10 @@ impl Trial {
             (Verdict::Repeats(facts), Ok(appended)) => {
                 *appended == self.oracle.appended(commit, facts.clone(), true)
             }
-            (Verdict::Malformed(kind), Err(AppendError::Store(error))) => error.kind() == kind,
+            (
+                Verdict::Malformed(kind) | Verdict::TooEarly(kind),
+                Err(AppendError::Store(error)),
+            ) => error.kind() == kind,
             (Verdict::IdTaken, Err(AppendError::Store(error))) => {
                 *error.kind() == ErrorKind::EventIdTaken
             }

@@ -155,12 +155,18 @@ pub(super) fn commit_of(
     commit
 }
 
+/// The commit with the time that another brings.
+pub(super) fn timed_as(other: &Commit, commit: Commit) -> Commit {
+    other.own_time().map_or(commit.clone(), |time| commit.recorded_at(time))
+}
+
 /// The commit with other writes.
 pub(super) fn with_writes(
     commit: &Commit,
     writes: impl IntoIterator<Item = StreamWrite>,
 ) -> Commit {
-    commit_of(writes, commit.guards().to_vec(), commit.conditions().to_vec())
+    let other = commit_of(writes, commit.guards().to_vec(), commit.conditions().to_vec());
+    timed_as(commit, other)
 }
 
 /// The commit with each event changed.
@@ -191,6 +197,7 @@ pub(super) fn placed(batch: &Batch, place: impl Fn(&mut Placement)) -> Batch {
             position: event.position(),
             recorded_at: event.recorded_at(),
             id: event.event_id(),
+            commit: event.commit(),
         };
         place(&mut placement);
         placed.push(&RecordedEvent::new(&placement, &as_new(&event)));

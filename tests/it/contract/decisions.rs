@@ -4,7 +4,7 @@ use annals::id::EventType;
 use annals::store::{AppendError, Conflict, EventStore, Events, Expected, Query, StreamWrite};
 use annals::testing::contract::Law;
 
-use super::broken::{breaks, commit_of, with_writes};
+use super::broken::{breaks, commit_of, timed_as, with_writes};
 
 #[test]
 fn a_stale_version_is_accepted() {
@@ -32,7 +32,8 @@ fn a_stale_version_is_accepted() {
 fn guards_are_ignored() {
     breaks(Law::Guards, |store, _| {
         store.append(|inner, commit| {
-            inner.append(commit_of(commit.writes().to_vec(), [], commit.conditions().to_vec()))
+            let unguarded = commit_of(commit.writes().to_vec(), [], commit.conditions().to_vec());
+            inner.append(timed_as(&commit, unguarded))
         })
     });
 }
@@ -41,7 +42,8 @@ fn guards_are_ignored() {
 fn conditions_are_ignored() {
     breaks(Law::Conditions, |store, _| {
         store.append(|inner, commit| {
-            inner.append(commit_of(commit.writes().to_vec(), commit.guards().to_vec(), []))
+            let free = commit_of(commit.writes().to_vec(), commit.guards().to_vec(), []);
+            inner.append(timed_as(&commit, free))
         })
     });
 }

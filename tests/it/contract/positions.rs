@@ -11,7 +11,7 @@ use annals::store::{
 use annals::testing::contract::Law;
 use annals::{Batch, Position};
 
-use super::broken::{Answer, Broken, breaks, commit_of, placed};
+use super::broken::{Answer, Broken, breaks, commit_of, placed, timed_as};
 
 /// Positions that are told are those inside, shifted by the holes before them.
 #[derive(Default)]
@@ -49,7 +49,8 @@ impl Holes {
         let mut holes = self.after.lock().unwrap();
         let mut conditions = commit.conditions().to_vec();
         conditions.iter_mut().for_each(|one| one.after = into(&holes, one.after));
-        let commit = commit_of(commit.writes().to_vec(), commit.guards().to_vec(), conditions);
+        let moved = commit_of(commit.writes().to_vec(), commit.guards().to_vec(), conditions);
+        let commit = timed_as(commit, moved);
         let mut answer = inner.append(commit);
         match &mut answer {
             Ok(appended) => {

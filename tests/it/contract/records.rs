@@ -1,13 +1,16 @@
 //! Stores that write or tell something else than they were given.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex};
 
-use annals::store::{AppendError, Conflict, EventStore, Expected, MemoryStore};
+use annals::event::{CommitPlace, Placement};
+use annals::store::{AppendError, Commit, Conflict, EventStore, Expected, MemoryStore, Query};
 use annals::testing::contract::Law;
-use annals::{Clock, Metadata, StreamId, Version};
+use annals::{Clock, ErrorKind, Metadata, StreamId, Version};
+use chrono::DateTime;
 
-use super::broken::{breaks, placed, with_events, with_writes};
+use super::broken::{breaks, commit_of, placed, with_events, with_writes};
 
 #[test]
 fn half_a_commit_is_written() {
@@ -64,17 +67,30 @@ fn versions_are_counted_from_zero() {
 }
 
 #[test]
+fn every_event_passes_for_a_commit_of_its_own() {
+    breaks(Law::CommitPlaces, |store, _| {
+        store.read(|inner, query| {
+            let (batch, rest) = inner.read(query)?;
+            let alone = |placement: &mut Placement| {
+                placement.commit = CommitPlace { ordinal: 0, count: 1 };
+            };
+            Ok((placed(&batch, alone), rest))
+        })
+    });
+}
+
+#[test]
 fn the_time_of_recording_follows_the_clock_backwards() {
     breaks(Law::RecordedAt, |store, clock| {
         let times = Arc::new(Mutex::new(BTreeMap::new()));
         let told = Arc::clone(&times);
         let append = move |inner: &MemoryStore, commit| {
             let mut times = times.lock().unwrap();
-            let now = clock.now();
+            let commit: Commit = commit;
+            let now = commit.own_time().unwrap_or(clock.now());
             let mut appended = inner.append(commit)?;
             if !appended.already_there {
-                let micros =
-                    chrono::DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap();
+                let micros = DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap();
                 times.insert(appended.first, micros);
             }
             appended.recorded_at = times[&appended.first];
@@ -88,6 +104,48 @@ fn the_time_of_recording_follows_the_clock_backwards() {
                 placement.recorded_at = *time;
             });
             Ok((batch, rest))
+        })
+    });
+}
+
+#[test]
+fn the_time_that_a_commit_brings_is_ignored() {
+    breaks(Law::OwnTime, |store, _| {
+        store.append(|inner, commit| {
+            let whole = commit_of(
+                commit.writes().to_vec(),
+                commit.guards().to_vec(),
+                commit.conditions().to_vec(),
+            );
+            inner.append(whole)
+        })
+    });
+}
+
+#[test]
+fn a_time_that_goes_back_is_brought_forward() {
+    breaks(Law::OwnTime, |store, _| {
+        store.append(|inner, commit| match inner.append(commit.clone()) {
+            Err(AppendError::Store(error)) => match error.kind() {
+                ErrorKind::TimeBeforeLast { last } => inner.append(commit.recorded_at(*last)),
+                _ => Err(error.into()),
+            },
+            answer => answer,
+        })
+    });
+}
+
+#[test]
+fn the_time_that_a_commit_brings_is_judged_before_its_expectations() {
+    breaks(Law::OrderOfJudgement, |store, _| {
+        store.append(|inner, commit| {
+            let answer = inner.append(commit.clone());
+            let Err(AppendError::Conflict(_)) = answer else { return answer };
+            let newest = Query::default().backwards().limit(NonZeroU64::MIN);
+            let (batch, _) = inner.read(&newest)?;
+            let last = batch.get(0).map(|last| last.recorded_at());
+            commit.time_of_recording(DateTime::UNIX_EPOCH, last)?;
+            answer
         })
     });
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind};
-use crate::event::{GAP, RecordedEvent};
+use crate::event::{CommitPlace, GAP, RecordedEvent};
 use crate::id::FreshEventIds;
 use crate::position::{Position, Version};
 use crate::storage::{FileName, Storage};
@@ -54,7 +54,7 @@ struct Collected {
     /// Where the first record that was read lay.
     at: Address,
     first: Position,
-    count: u32,
+    last: Position,
     events: Vec<RecordedEvent<'static>>,
 }
 
@@ -93,10 +93,10 @@ impl Copy {
         record: &Record<'_>,
         lore: &mut dyn Lore,
     ) -> Result<(), Error> {
-        let first = Position::new(record.event.position().get() - u64::from(record.ordinal));
+        let (first, last) = record.event.commit_positions();
         if self.commit.events.is_empty() || first != self.commit.first {
             self.end_commit(lore)?;
-            self.commit = Collected { at, first, count: record.count, events: Vec::new() };
+            self.commit = Collected { at, first, last, events: Vec::new() };
         }
         self.commit.events.push(record.event.clone().into_owned());
         Ok(())
@@ -104,19 +104,20 @@ impl Copy {
 
     /// Forgets what was read of a commit from this address on, if that is not all of it.
     pub(super) fn drop_unfinished(&mut self, at: Address) {
-        if self.commit.at >= at && self.commit.events.len() < self.commit.count as usize {
-            self.commit.events.clear();
+        let Collected { at: begun_at, last, events, .. } = &mut self.commit;
+        if *begun_at >= at && events.last().is_some_and(|event| event.position() < *last) {
+            events.clear();
         }
     }
 
     fn end_commit(&mut self, lore: &mut dyn Lore) -> Result<(), Error> {
-        let Collected { first, count, events: records, .. } = std::mem::take(&mut self.commit);
+        let Collected { first, last, events: records, .. } = std::mem::take(&mut self.commit);
         if records.is_empty() {
             return Ok(());
         }
         self.fill_up_to(first, lore)?;
         self.time = records[0].recorded_at();
-        let mut events: Vec<RecordedEvent<'static>> = Vec::with_capacity(count as usize);
+        let mut events: Vec<RecordedEvent<'static>> = Vec::with_capacity(records.len());
         for record in records {
             let between = in_between(events.last(), &record);
             self.put_gaps(record.position(), between, &mut events, lore);
@@ -125,8 +126,7 @@ impl Copy {
             self.events += 1;
             events.push(record);
         }
-        let end = first.get().saturating_add(count.into());
-        self.put_gaps(Position::new(end), None, &mut events, lore);
+        self.put_gaps(next(last), None, &mut events, lore);
         self.put(events)
     }
 
@@ -168,6 +168,11 @@ impl Copy {
     }
 
     fn put(&mut self, events: Vec<RecordedEvent<'static>>) -> Result<(), Error> {
+        let count = u32::try_from(events.len()).expect("a commit, or so many gaps");
+        let place = |(ordinal, event): (u32, RecordedEvent<'static>)| {
+            event.placed_in_commit(CommitPlace { ordinal, count })
+        };
+        let events: Vec<_> = (0..).zip(events).map(place).collect();
         self.batch_bytes += events.iter().map(|event| event.payload().len() + 128).sum::<usize>();
         self.batch.push(events);
         if self.batch_bytes >= BATCH_BYTES { self.write() } else { Ok(()) }

@@ -85,9 +85,7 @@ pub fn restore(
     let mut reached = Progress::new(0, sections.bytes());
     Survey::new(&sections, Thoroughness::Proven).run(&mut |piece| match piece {
         Piece::Record(at, record) => {
-            let last = record.event.position().get() - u64::from(record.ordinal) - 1;
-            let is_meant =
-                last.checked_add(record.count.into()).is_some_and(|last| last <= up_to.get());
+            let is_meant = record.event.commit_positions().1 <= up_to;
             if is_meant { copy.add(at, record, &mut Nothing) } else { Ok(()) }
         }
         Piece::Finding(finding) => Err(finding.into_error()),

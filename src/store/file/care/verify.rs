@@ -279,7 +279,7 @@ impl<'a> Audit<'a> {
     fn check_time(&mut self, at: Address, record: &Record<'_>) {
         let time = record.event.recorded_at().timestamp_micros();
         let goes_on = self.found.up_to.checked_add(1) == Some(record.event.position());
-        let is_same_commit = goes_on && record.ordinal > 0;
+        let is_same_commit = goes_on && !record.event.commit().is_first();
         if time < self.time || (is_same_commit && time != self.time) {
             self.add(finding_at(at, "a time of recording is not as in the commit, or before it"));
         }

@@ -65,11 +65,12 @@ impl Recent {
         &mut self,
         event: &RecordedEvent<'_>,
         (address, length): (Address, u32),
-        is_first: bool,
     ) {
         self.log_bytes += u64::from(length);
         self.end = address.plus(length);
-        if is_first || self.places.last().is_none_or(|last| last.is_far_from(address)) {
+        if event.commit().is_first()
+            || self.places.last().is_none_or(|last| last.is_far_from(address))
+        {
             let time = event.recorded_at().timestamp_micros();
             self.places.push(Place { position: event.position(), time, address });
         }

@@ -95,7 +95,7 @@ impl<'r> Replay<'r> {
             let mut recent = recent.write();
             let events = &mut self.events;
             let step = scan.next(|address, record| {
-                recent.add(&record.event, (address, record.length), record.ordinal == 0);
+                recent.add(&record.event, (address, record.length));
                 *events += 1;
             })?;
             match step {
