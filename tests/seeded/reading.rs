@@ -16,6 +16,18 @@ pub(crate) const BUGS: &[Bug] = &[
         )],
     },
     Bug {
+        name: "every segment has the same tag",
+        found_by: "misplaced",
+        changes: &[(
+            "store/file/recovery/segments.rs",
+            "lower_half_of_large(storage.random())",
+            r#"match crate::bug("every segment has the same tag") {
+                true => 0x6C61_6E6E_6173_4652,
+                false => lower_half_of_large(storage.random()),
+            }"#,
+        )],
+    },
+    Bug {
         name: "a segment is named before its header is synced",
         found_by: "crash_points",
         changes: &[(
@@ -113,7 +125,7 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "a torn tail stays and may be taken for what follows",
-        found_by: "crash_points",
+        found_by: "misplaced",
         changes: &[
             (
                 "store/file/recovery/tail.rs",
