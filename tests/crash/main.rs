@@ -28,4 +28,5 @@ mod hostile;
 mod same_trace;
 mod misplaced;
 mod rivals;
+mod snapshots;
 mod newer;

@@ -214,4 +214,37 @@ pub(crate) const BUGS: &[Bug] = &[
             Ok(if owner != store && !any {"#,
         )],
     },
+    Bug {
+        name: "a snapshot is ahead of the log",
+        found_by: "snapshots",
+        changes: &[
+            (
+                "repository/binding.rs",
+                "if !self.backing.store.head().is_ok_and(|head| head.durable >= tip.position) {",
+                r#"let ahead = crate::bug("a snapshot is ahead of the log");
+                let head = self.backing.store.head();
+                if !ahead && !head.is_ok_and(|head| head.durable >= tip.position) {"#,
+            ),
+            (
+                "repository/binding.rs",
+                "Ok(stands_on.is_none().then_some(loaded))",
+                r#"let ahead = crate::bug("a snapshot is ahead of the log");
+                Ok((ahead || stands_on.is_none()).then_some(loaded))"#,
+            ),
+        ],
+    },
+    Bug {
+        name: "a snapshot that stands on another event is used",
+        found_by: "snapshots",
+        changes: &[(
+            "repository/binding.rs",
+            "Some(id) if !is_same(id) => return Ok(None),",
+            r#"Some(id)
+                if !is_same(id)
+                    && !crate::bug("a snapshot that stands on another event is used") =>
+            {
+                return Ok(None);
+            }"#,
+        )],
+    },
 ];
