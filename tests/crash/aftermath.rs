@@ -74,7 +74,7 @@ pub(crate) fn judge(mut player: Player, seed: u64) -> Result<(), Complaint> {
 }
 
 /// Opens a store on a disk that does nothing wrong any more: it has to recover, to keep what it shows, and to go on.
-fn live_on(mut player: Player) -> Result<(), Complaint> {
+pub(crate) fn live_on(mut player: Player) -> Result<(), Complaint> {
     must(player.open()?)?;
     let after_cut = SimDisk::holding(player.disk.state().after_losing_all(), 1);
     let mut after_cut = player.heir(after_cut);

@@ -2,13 +2,14 @@
 //! length that stands in them is believed before it is held against the file.
 
 use annals::storage::FileName;
-use annals::store::{Batches, Commit, EventStore, Expected, Query};
-use annals::{Error, NewEvent};
+use annals::store::{Batches, Commit, Direction, EventStore, Expected, Query};
+use annals::{Error, ErrorKind, NewEvent};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use crate::disk::{SimDisk, State};
 use crate::golden::{self, Golden};
+use crate::log::Fact;
 use crate::repair::{relink, repair};
 use crate::report::{self, Watch, caught};
 use crate::settings::noon;
@@ -194,6 +195,45 @@ fn a_watermark_with_the_last_number_there_is_can_be_followed() {
     repair(FileName::Watermark, &mut bytes);
     let disk = SimDisk::holding(golden.with(FileName::Watermark, bytes), 1);
     caught(|| exercise(&golden, &disk).map_err(|error| format!("{error:?}"))).unwrap();
+}
+
+/// The last record of a segment gave itself a position behind those of the next segment. An index led to both, and nobody
+/// held what was read of the one segment against what was read of the other: events came out of order.
+#[test]
+fn positions_that_go_back_from_one_segment_to_the_next_are_damage() {
+    let golden = Golden::closed();
+    let (file, head) = (FileName::Segment(1), golden.log.head());
+    let mut bytes = golden.bytes(file);
+    let place = |event: &Fact| {
+        let id = *event.event_id().as_uuid().as_bytes();
+        bytes.windows(id.len()).rposition(|window| *window == id)
+    };
+    let last = golden.log.events().iter().filter_map(place).max().unwrap();
+    // The position is the number behind the id; a small one takes one byte.
+    bytes[last + 16] = u8::try_from(head.get()).unwrap();
+    repair(file, &mut bytes);
+    let store = golden::open(&SimDisk::holding(golden.with(file, bytes), 1)).unwrap();
+    let mut reported = 0;
+    for filter in &golden.terms.filters {
+        for query in [Query::new(filter.clone()), Query::new(filter.clone()).backwards()] {
+            let mut read = Vec::new();
+            for batch in Batches::new(&store, query.clone()) {
+                match batch {
+                    Ok(batch) => read.extend(batch.iter().map(|event| event.position())),
+                    Err(error) => {
+                        assert!(matches!(error.kind(), ErrorKind::Damaged { .. }), "{error:?}");
+                        reported += 1;
+                        break;
+                    }
+                }
+            }
+            if query.direction() == Direction::Backwards {
+                read.reverse();
+            }
+            assert!(read.is_sorted_by(|a, b| a < b), "{query:?} is answered with {read:?}");
+        }
+    }
+    assert!(reported > 0, "nobody reads the record that lies");
 }
 
 #[test]

@@ -30,4 +30,5 @@ mod salvage;
 mod same_trace;
 mod misplaced;
 mod rivals;
+mod snapshots;
 mod newer;

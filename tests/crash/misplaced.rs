@@ -3,11 +3,25 @@
 
 use annals::ErrorKind;
 use annals::storage::FileName;
+use annals::store::Durability;
 
+use crate::aftermath::live_on;
+use crate::author::{Author, altered};
 use crate::disk::{SimDisk, State};
 use crate::golden::{self, Golden};
 use crate::oracle::Trouble;
 use crate::player::Player;
+use crate::random::Random;
+use crate::settings::Settings;
+
+/// Where the frames of a segment begin.
+const HEADER: usize = 96;
+
+/// Where the last frame of a segment ends: with the quotation mark that ends its last payload.
+fn end_of(state: &State, segment: FileName) -> usize {
+    let last = state.bytes(segment).unwrap().iter().rposition(|byte| *byte != 0);
+    HEADER.max(last.unwrap() + 1)
+}
 
 /// The store has to say that it is damaged, and to leave everything as it is.
 fn refused(golden: &Golden, state: &State, what: &str) -> (String, u64) {
@@ -92,6 +106,61 @@ fn a_segment_of_another_store_is_damage() {
             let state = golden.with(file, bytes.to_vec());
             refused(&golden, &state, &format!("{file} is another store's"));
         }
+    }
+}
+
+/// A file system may give a file the blocks of one that was deleted, and after a power cut show what they held. That is
+/// no part of this log, and no reason to refuse it, also where it is a whole beginning of a log.
+#[test]
+fn frames_of_a_former_life_of_a_segment_are_a_torn_tail() {
+    let former = foreign().disk.state();
+    for commits in 0..=16 {
+        let player = golden::filled(commits);
+        let state = player.disk.state();
+        player.disk.freeze();
+        let is_segment = |file: &FileName| matches!(file, FileName::Segment(_));
+        let last = state.files().into_iter().filter(is_segment).max().unwrap();
+        let (Some(remains), end) = (former.bytes(last), end_of(&state, last)) else { continue };
+        for from in [HEADER, end.min(remains.len())] {
+            let bytes = [&state.bytes(last).unwrap()[..end], &remains[from..]].concat();
+            let mut state = state.clone();
+            state.put(last, bytes);
+            live_on(player.heir(SimDisk::holding(state, 1))).unwrap_or_else(|complaint| {
+                panic!("{commits} commits, and {last} of another store from {from}: {complaint}")
+            });
+        }
+    }
+}
+
+/// Of two frames that were not synced, a power cut leaves the second. What is written in the place of the first is as long,
+/// and must not be followed by it.
+#[test]
+fn a_frame_that_was_cut_off_does_not_come_back_behind_another() {
+    let settings =
+        Settings { durability: Durability::Buffered, segment_bytes: 1 << 20, ..golden::settings() };
+    let file = FileName::Segment(1);
+    for seed in 0..20 {
+        let mut player = Player::new(SimDisk::new(seed), settings, Author::new(seed, true));
+        assert!(player.open().unwrap().is_none());
+        let mut ends = Vec::new();
+        for _ in 0..3 {
+            assert!(player.append().unwrap().is_none());
+            ends.push(end_of(&player.disk.state(), file));
+        }
+        let mut state = player.disk.state();
+        player.disk.freeze();
+        let mut bytes = state.bytes(file).unwrap().to_vec();
+        bytes[ends[0]..ends[1]].fill(0);
+        state.put(file, bytes);
+        let mut heir = player.heir(SimDisk::holding(state, seed));
+        assert!(heir.open().unwrap().is_none());
+        assert_eq!(heir.log.commits().len(), 1, "seed {seed}");
+        let other = altered(&player.log.commits()[1], &mut Random::new(seed));
+        assert!(heir.append_this(other).unwrap().is_none());
+        assert_eq!(end_of(&heir.disk.state(), file), ends[1], "seed {seed}: it is as long");
+        let killed = heir.heir(SimDisk::holding(heir.disk.state(), seed));
+        heir.disk.freeze();
+        live_on(killed).unwrap_or_else(|complaint| panic!("seed {seed}: {complaint}"));
     }
 }
 

@@ -16,6 +16,18 @@ pub(crate) const BUGS: &[Bug] = &[
         )],
     },
     Bug {
+        name: "every segment has the same tag",
+        found_by: "misplaced",
+        changes: &[(
+            "store/file/recovery/segments.rs",
+            "lower_half_of_large(storage.random())",
+            r#"match crate::bug("every segment has the same tag") {
+                true => 0x6C61_6E6E_6173_4652,
+                false => lower_half_of_large(storage.random()),
+            }"#,
+        )],
+    },
+    Bug {
         name: "a segment is named before its header is synced",
         found_by: "crash_points",
         changes: &[(
@@ -113,7 +125,7 @@ pub(crate) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "a torn tail stays and may be taken for what follows",
-        found_by: "crash_points",
+        found_by: "misplaced",
         changes: &[
             (
                 "store/file/recovery/tail.rs",
@@ -212,6 +224,39 @@ pub(crate) const BUGS: &[Bug] = &[
             "Ok(if owner != store {",
             r#"let any = crate::bug("the index run of another store is used");
             Ok(if owner != store && !any {"#,
+        )],
+    },
+    Bug {
+        name: "a snapshot is ahead of the log",
+        found_by: "snapshots",
+        changes: &[
+            (
+                "repository/binding.rs",
+                "if !self.backing.store.head().is_ok_and(|head| head.durable >= tip.position) {",
+                r#"let ahead = crate::bug("a snapshot is ahead of the log");
+                let head = self.backing.store.head();
+                if !ahead && !head.is_ok_and(|head| head.durable >= tip.position) {"#,
+            ),
+            (
+                "repository/binding.rs",
+                "Ok(stands_on.is_none().then_some(loaded))",
+                r#"let ahead = crate::bug("a snapshot is ahead of the log");
+                Ok((ahead || stands_on.is_none()).then_some(loaded))"#,
+            ),
+        ],
+    },
+    Bug {
+        name: "a snapshot that stands on another event is used",
+        found_by: "snapshots",
+        changes: &[(
+            "repository/binding.rs",
+            "Some(id) if !is_same(id) => return Ok(None),",
+            r#"Some(id)
+                if !is_same(id)
+                    && !crate::bug("a snapshot that stands on another event is used") =>
+            {
+                return Ok(None);
+            }"#,
         )],
     },
 ];

@@ -68,8 +68,8 @@ pub(super) fn page(
     let (low, high) = window(view, query, hints)?;
     let low = low.max(from);
     let at_frame = low == from || low == view.log.start();
-    let mut page =
-        Reading { view, query, low, at_frame, high, batch: Batch::new(), end: End::Reached };
+    let (batch, looked_at, end) = (Batch::new(), None, End::Reached);
+    let mut page = Reading { view, query, low, at_frame, high, batch, looked_at, end };
     if low < high {
         match (cursor(view, query.filter()), query.direction()) {
             (Some(cursor), _) => page.look_up(cursor)?,
@@ -155,6 +155,8 @@ struct Reading<'r> {
     /// Behind the last address that is looked at.
     high: Address,
     batch: Batch,
+    /// The position that was looked at last.
+    looked_at: Option<Position>,
     end: End,
 }
 
@@ -250,7 +252,7 @@ impl<'r> Reading<'r> {
             let start = place.map(|place| place.address).filter(|start| *start > self.low);
             let (found, looked) = self.stretch(start.unwrap_or(self.low), high)?;
             walked += looked.len();
-            self.hand_out(&found, &looked);
+            self.hand_out(&found, &looked)?;
             let (Some(start), End::Reached) = (start, self.end) else { break };
             high = start;
             if walked >= WALKED_MAX {
@@ -287,15 +289,15 @@ impl<'r> Reading<'r> {
     }
 
     /// Positions ascend with addresses; a log that has it otherwise is not what was written, whatever its checksums say.
-    fn check_order(
-        &self,
-        at: Address,
-        before: Option<&Looked>,
-        event: &RecordedEvent<'_>,
-    ) -> Result<(), Error> {
-        if before.is_some_and(|before| before.position >= event.position()) {
-            return Err(self.view.damage(at, Fault::Wrong("a record is not in its place")));
+    fn check_order(&mut self, one: &Looked) -> Result<(), Error> {
+        let follows = |before| match self.query.direction() {
+            Direction::Forwards => one.position > before,
+            Direction::Backwards => one.position < before,
+        };
+        if !self.looked_at.is_none_or(follows) {
+            return Err(self.view.damage(one.at, Fault::Wrong("a record is not in its place")));
         }
+        self.looked_at = Some(one.position);
         Ok(())
     }
 
@@ -309,27 +311,26 @@ impl<'r> Reading<'r> {
     }
 
     /// Hands out what was found, in the order of the read, until the page is full.
-    fn hand_out(&mut self, found: &Batch, looked: &[Looked]) {
-        match self.query.direction() {
-            Direction::Forwards => self.hand_out_each(found, looked.iter()),
-            Direction::Backwards => self.hand_out_each(found, looked.iter().rev()),
-        }
-    }
-
-    fn hand_out_each<'l>(&mut self, found: &Batch, looked: impl Iterator<Item = &'l Looked>) {
-        for one in looked {
+    fn hand_out(&mut self, found: &Batch, looked: &[Looked]) -> Result<(), Error> {
+        for n in 0..looked.len() {
+            let one = match self.query.direction() {
+                Direction::Forwards => &looked[n],
+                Direction::Backwards => &looked[looked.len() - 1 - n],
+            };
+            self.check_order(one)?;
             if let Some(index) = one.matching {
                 self.batch.share(found, index);
             }
             if one.is_past {
                 self.end = End::Past;
-                return;
+                break;
             }
             if self.is_full() {
                 self.stop_at(Some(one));
-                return;
+                break;
             }
         }
+        Ok(())
     }
 
     /// Looks at the candidates that the index names. Those outside the range of positions, which only an inexact window
@@ -411,7 +412,7 @@ impl<'r> Reading<'r> {
         let mut last = None;
         for group in groups {
             let (found, looked) = self.read_group(group)?;
-            self.hand_out(&found, &looked);
+            self.hand_out(&found, &looked)?;
             if self.end != End::Reached {
                 return Ok(None);
             }
@@ -495,16 +496,9 @@ impl<'r> Reading<'r> {
             let together = bytes.get((at.offset() - first.offset()) as usize..).unwrap_or(&[]);
             let is_whole = super::record::claimed_length(together)
                 .is_ok_and(|length| length as usize <= together.len());
-            if is_whole {
-                let record = view.record(*at, together)?;
-                self.check_order(*at, looked.last(), &record.event)?;
-                looked.push(self.look_at(&mut found, *at, &record.event));
-            } else {
-                let alone = view.record_bytes_directly(*at)?;
-                let record = view.record(*at, &alone)?;
-                self.check_order(*at, looked.last(), &record.event)?;
-                looked.push(self.look_at(&mut found, *at, &record.event));
-            }
+            let alone = (!is_whole).then(|| view.record_bytes_directly(*at)).transpose()?;
+            let record = view.record(*at, alone.as_deref().unwrap_or(together))?;
+            looked.push(self.look_at(&mut found, *at, &record.event));
         }
         Ok((found, looked))
     }
