@@ -3,9 +3,9 @@
 //! `cargo bench --bench file_store` prints a table; then come a few of criterion's own measurements. Whatever is compared is
 //! measured in one run, in turns of many short rounds; *share* is the speed of annals as a part of the limit's: the
 //! median of all rounds, and that of the best. A name given as an argument picks a part: `append`, `batch`, `threads`, `bulk`,
-//! `replay`, `stream`, `open`, `space`.
+//! `replay`, `stream`, `open`, `space`, `care`.
 //!
-//! With `ANNALS_BENCH_LARGE=1` in the environment, opening is measured with 5,000,000 events, too.
+//! With `ANNALS_BENCH_LARGE=1` in the environment, opening is measured with 5,000,000 events, too, and caring with as many.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
@@ -15,6 +15,7 @@ mod append;
 mod read;
 mod open;
 mod space;
+mod care;
 
 use std::path::Path;
 
@@ -22,6 +23,7 @@ use annals::store::{EventStore, FileStore, Query};
 use criterion::Criterion;
 
 use crate::append::{appending, bulk, threads};
+use crate::care::caring;
 use crate::measure::{FULL, QUICK, Scale, Scratch, is_test, is_wanted, print_head};
 use crate::open::{OPEN, open_as_child, opening};
 use crate::read::{reading, scattered};
@@ -50,6 +52,9 @@ fn print_table(scratch: &Scratch, scale: &Scale) {
     }
     if is_wanted("space") {
         space(scratch, scale);
+    }
+    if is_wanted("care") {
+        caring(scratch, scale);
     }
 }
 

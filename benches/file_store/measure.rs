@@ -38,8 +38,8 @@ pub(crate) const QUICK: Scale = Scale {
     small_events: 5_000,
 };
 
-const PARTS: [&str; 8] =
-    ["append", "batch", "threads", "bulk", "replay", "stream", "open", "space"];
+const PARTS: [&str; 9] =
+    ["append", "batch", "threads", "bulk", "replay", "stream", "open", "space", "care"];
 
 pub(crate) fn is_test() -> bool {
     let is = |name: &str| std::env::args().any(|argument| argument == name);

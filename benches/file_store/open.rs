@@ -69,7 +69,7 @@ fn copy_store(from: &Path, to: &Path) {
 
 /// A store with so many events, of which the last thousands were commits of their own; and how it lay there while it was
 /// open, as a killed process leaves it.
-fn opened(scratch: &Scratch, events: u64, name: &str) -> [PathBuf; 2] {
+pub(crate) fn opened(scratch: &Scratch, events: u64, name: &str) -> [PathBuf; 2] {
     const STREAMS: u64 = 1_000;
     let [closed, killed] =
         ["closed", "killed"].map(|state| scratch.fresh(&format!("{name}-{state}")));

@@ -1,7 +1,9 @@
 //! Verifying a store.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
+use std::thread;
 
 use super::finding::{Finding, Findings};
 use super::sections::Sections;
@@ -13,7 +15,7 @@ use crate::progress::Progress;
 use crate::storage::{FileName, Storage};
 use crate::store::file::address::Address;
 use crate::store::file::bytes::checksum;
-use crate::store::file::index::{Coverage, Ought, Place, Run, Sum, Terms};
+use crate::store::file::index::{AlreadyHashed, Coverage, Ought, Place, Run, Sum, Terms};
 use crate::store::file::record::Record;
 
 /// Verifies a store: every checksum, the chain of frames, the laws of positions, versions and times, and the index against the
@@ -67,22 +69,27 @@ pub(super) fn audit(
     progress: &mut dyn FnMut(Progress),
     also: &mut dyn FnMut(&Piece<'_>),
 ) -> Result<Verification, Error> {
-    let mut audit = Audit::of(sections, progress)?;
-    let mut next = Some(Share { from: 0, below: u64::MAX });
-    while let Some(share) = next {
-        audit.versions = Versions { share, ..Versions::default() };
-        Survey::new(sections, thoroughness).run(&mut |piece| {
-            if audit.is_first_pass {
-                also(&piece);
-            }
-            audit.see(piece)
-        })?;
-        audit.is_first_pass = false;
-        let below = audit.versions.share.below;
-        next = (below < u64::MAX).then_some(Share { from: below, below: u64::MAX });
-    }
-    audit.pass_runs(Address::MAX);
-    Ok(audit.found)
+    let runs: Vec<&Run> = sections.chosen_runs().map(|run| &**run).collect();
+    thread::scope(|scope| {
+        // The runs are read by another thread, while this one reads the log.
+        let checks = scope.spawn(|| runs.iter().map(|run| run.check()).collect::<Vec<_>>());
+        let mut audit = Audit::of(sections, &runs, progress)?;
+        let mut next = Some(Share { from: 0, below: u64::MAX });
+        while let Some(share) = next {
+            audit.versions = Versions { share, ..Versions::default() };
+            Survey::new(sections, thoroughness).run(&mut |piece| {
+                if audit.is_first_pass {
+                    also(&piece);
+                }
+                audit.see(piece)
+            })?;
+            audit.is_first_pass = false;
+            let below = audit.versions.share.below;
+            next = (below < u64::MAX).then_some(Share { from: below, below: u64::MAX });
+        }
+        let checks = checks.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        audit.finish(checks)
+    })
 }
 
 /// What verifying a store found.
@@ -119,7 +126,7 @@ struct Share {
 struct Versions {
     share: Share,
     /// By a hash of the stream's name that no other stream shares but by an accident that nobody lives to see.
-    last: HashMap<u64, Version>,
+    last: HashMap<u64, Version, BuildHasherDefault<AlreadyHashed>>,
 }
 
 const STREAMS_MAX: usize = 1 << 20;
@@ -143,40 +150,49 @@ impl Versions {
     }
 }
 
-/// A run that is held against the log.
-struct Audited {
-    run: Arc<Run>,
-    sum: Sum,
-    /// Which of its places comes after the next.
+/// What the log says that a run has to hold.
+struct Audited<'r> {
+    run: &'r Run,
+    ought: Ought,
+    /// Which of its places is due, and which number the next one has; none is due behind the last.
+    place: Option<Place>,
     next_place: u32,
-    place: Place,
     /// Whether anything was told of it, or of what it covers, already.
     is_told: bool,
 }
 
-impl Audited {
-    /// Holds the place that is due against the event at this address, and goes on to the next.
-    fn compare_place(
+impl Audited<'_> {
+    /// Adds an event, which may be one that a place is due for. Returns a hash of its stream.
+    fn add(
         &mut self,
         at: Address,
         event: &RecordedEvent<'_>,
-    ) -> Result<Option<Finding>, Error> {
+    ) -> Result<(u64, Option<Finding>), Error> {
+        let stream = self.ought.add(event, at);
+        let Some(due) = self.place.filter(|due| due.address <= at && !self.is_told) else {
+            return Ok((stream, None));
+        };
         let time = event.recorded_at().timestamp_micros();
-        if self.place != (Place { position: event.position(), time, address: at }) {
-            let what = "a place is not where it says";
-            return Ok(Some(Finding::new(self.run.name, 0, what)));
-        }
-        match self.run.place_at(self.next_place) {
-            Ok(Some(next)) => (self.next_place, self.place) = (self.next_place + 1, next),
-            Ok(None) => self.place.address = Address::MAX,
-            Err(error) => return Finding::from_error(error).map(Some),
-        }
-        Ok(None)
+        let next = self.run.place_at(self.next_place);
+        let finding = if due == (Place { position: event.position(), time, address: at }) {
+            (self.place, self.next_place) = (None, self.next_place + 1);
+            match next {
+                Ok(next) => {
+                    self.place = next;
+                    return Ok((stream, None));
+                }
+                Err(error) => Finding::from_error(error)?,
+            }
+        } else {
+            Finding::new(self.run.name, 0, "a place is not where it says")
+        };
+        self.is_told = true;
+        Ok((stream, Some(finding)))
     }
 }
 
 /// Holds what a survey finds against the laws.
-struct Audit<'a> {
+struct Audit<'a, 'r> {
     progress: Progress,
     tell: &'a mut dyn FnMut(Progress),
     found: Verification,
@@ -190,13 +206,17 @@ struct Audit<'a> {
     /// How many events are missing in streams, beside those that stand as gaps in them.
     missing: u64,
     unknown_gaps: u64,
-    /// The run that covers what is read, then those behind it.
-    runs: VecDeque<Audited>,
-    ought: Ought,
+    /// In the order of the log; those before the one that covers what is read are done with.
+    runs: Vec<Audited<'r>>,
+    current: usize,
 }
 
-impl<'a> Audit<'a> {
-    fn of(sections: &Sections, tell: &'a mut dyn FnMut(Progress)) -> Result<Self, Error> {
+impl<'a, 'r> Audit<'a, 'r> {
+    fn of(
+        sections: &Sections,
+        runs: &[&'r Run],
+        tell: &'a mut dyn FnMut(Progress),
+    ) -> Result<Self, Error> {
         let terms = Terms::of_store(sections.store);
         let mut audit = Self {
             progress: Progress::new(0, sections.bytes()),
@@ -209,29 +229,38 @@ impl<'a> Audit<'a> {
             time: i64::MIN,
             missing: 0,
             unknown_gaps: 0,
-            runs: VecDeque::new(),
-            ought: Ought::new(terms),
+            runs: Vec::new(),
+            current: 0,
         };
-        audit.check_runs(sections)?;
+        sections.index_findings.iter().for_each(|one| audit.add(one.clone()));
+        for run in runs {
+            let ought = Ought::new(terms);
+            let (place, is_told) = match run.place_at(0) {
+                Ok(place) => (place, false),
+                Err(error) => {
+                    audit.add(Finding::from_error(error)?);
+                    (None, true)
+                }
+            };
+            audit.runs.push(Audited { run, ought, place, next_place: 1, is_told });
+        }
         Ok(audit)
     }
 
-    /// Checks the runs by themselves. Those count that recovery would choose, and that lie in what is read.
-    fn check_runs(&mut self, sections: &Sections) -> Result<(), Error> {
-        sections.index_findings.iter().for_each(|one| self.add(one.clone()));
-        for run in sections.chosen_runs() {
-            let checked = run.check().and_then(|sum| Ok((sum, run.place_at(0)?)));
-            let (sum, place) = match checked {
-                Ok((sum, place)) => (sum, place.expect("a run has places")),
-                Err(error) => {
-                    self.add(Finding::from_error(error)?);
-                    continue;
+    /// Holds what the runs hold against what they have to.
+    fn finish(mut self, checks: Vec<Result<Sum, Error>>) -> Result<Verification, Error> {
+        for (audited, check) in std::mem::take(&mut self.runs).into_iter().zip(checks) {
+            match check {
+                Err(error) => self.found.findings.add(Finding::from_error(error)?),
+                Ok(_) if audited.is_told => {}
+                Ok(sum) if sum == audited.ought.sum && audited.place.is_none() => {}
+                Ok(_) => {
+                    let what = "it does not hold what the log holds";
+                    self.found.findings.add(Finding::new(audited.run.name, 0, what));
                 }
-            };
-            let run = Arc::clone(run);
-            self.runs.push_back(Audited { run, sum, next_place: 1, place, is_told: false });
+            }
         }
-        Ok(())
+        Ok(self.found)
     }
 
     fn add(&mut self, finding: Finding) {
@@ -288,33 +317,21 @@ impl<'a> Audit<'a> {
 
     /// Adds an event to what the run that covers it has to hold, and returns a hash of its stream.
     fn see_in_index(&mut self, at: Address, event: &RecordedEvent<'_>) -> Result<u64, Error> {
-        if self.is_first_pass {
-            self.pass_runs(at);
-            if let Some(audited) = self.runs.front_mut().filter(|one| one.run.coverage.from <= at) {
-                self.ought.add(event, at);
-                if audited.place.address <= at && !audited.is_told {
-                    if let Some(finding) = audited.compare_place(at, event)? {
-                        audited.is_told = true;
-                        self.found.findings.add(finding);
-                    }
-                }
-            }
-        }
         let name = event.stream().as_str().as_bytes();
-        Ok(self.terms.stream_name(name) << 16 | u64::from(checksum(0, name) & 0xFFFF))
-    }
-
-    /// Lets go of the runs that end at this address or before it, after holding each against what was seen.
-    fn pass_runs(&mut self, at: Address) {
-        while let Some(audited) = self.runs.pop_front_if(|one| one.run.coverage.to <= at) {
-            let ought = std::mem::replace(&mut self.ought, Ought::new(self.terms));
-            if !audited.is_told
-                && (ought.sum != audited.sum || audited.place.address != Address::MAX)
+        let mut stream = None;
+        if self.is_first_pass {
+            let ended = |audited: &Audited<'_>| audited.run.coverage.to <= at;
+            self.current += self.runs[self.current..].iter().take_while(|run| ended(run)).count();
+            if let Some(audited) =
+                self.runs.get_mut(self.current).filter(|one| one.run.coverage.from <= at)
             {
-                let what = "it does not hold what the log holds";
-                self.found.findings.add(Finding::new(audited.run.name, 0, what));
+                let (hash, finding) = audited.add(at, event)?;
+                stream = Some(hash);
+                finding.into_iter().for_each(|finding| self.found.findings.add(finding));
             }
         }
+        let stream = stream.unwrap_or_else(|| self.terms.stream_name(name));
+        Ok(stream << 16 | u64::from(checksum(0, name) & 0xFFFF))
     }
 
     fn check_version(&mut self, stream: u64, at: Address, event: &RecordedEvent<'_>) {

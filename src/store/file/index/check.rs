@@ -43,8 +43,8 @@ impl Ought {
         Self { terms, sum: Sum::default(), hashes: Vec::new() }
     }
 
-    /// Adds an event.
-    pub(in crate::store::file) fn add(&mut self, event: &RecordedEvent<'_>, at: Address) {
+    /// Adds an event, and returns the hash of its stream.
+    pub(in crate::store::file) fn add(&mut self, event: &RecordedEvent<'_>, at: Address) -> Hash {
         let hashes = &mut self.hashes;
         hashes.clear();
         self.terms.of_event(event, |hash| {
@@ -55,6 +55,8 @@ impl Ought {
         for hash in &*hashes {
             self.sum.add((*hash, at));
         }
+        // The stream is the first of an event's terms.
+        hashes[0]
     }
 }
 

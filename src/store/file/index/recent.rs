@@ -137,7 +137,7 @@ impl Recent {
 
 /// Takes a hash for what it is.
 #[derive(Debug, Default)]
-struct AlreadyHashed(u64);
+pub(in crate::store::file) struct AlreadyHashed(u64);
 
 impl Hasher for AlreadyHashed {
     fn finish(&self) -> u64 {
