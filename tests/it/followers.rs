@@ -264,6 +264,20 @@ fn without_a_watermark_a_follower_relies_on_what_frames_segments_and_runs_say() 
     }
 }
 
+#[test]
+fn a_watermark_that_is_made_again_is_found_by_those_who_knew_the_old_one() {
+    let directory = Temporary::new();
+    append(&tiny().open(directory.path()).unwrap(), 0..10);
+    let follower = tiny().follow(directory.path()).unwrap();
+    shows(&follower, 10);
+    fs::remove_file(directory.path().join("watermark")).unwrap();
+    let store = tiny().open(directory.path()).unwrap();
+    append(&store, 10..12);
+    // The first look learns from the frames that the old one is behind.
+    assert!(follower.head().unwrap().durable >= Position::new(11));
+    shows(&follower, 12);
+}
+
 /// A directory whose watermark cannot be written.
 fn unmarked(path: &Path) -> Guarded {
     Guarded::new(path, |change| match change {
@@ -360,6 +374,32 @@ fn damage_to_what_is_proven_is_named_and_what_lies_behind_is_nobodys_business() 
     let refused = FileStore::follow(copy.path()).unwrap_err();
     let missing = ErrorKind::Damaged { file: segment.to_owned(), offset: 0 };
     assert_eq!(*refused.kind(), missing, "{refused}");
+}
+
+#[test]
+fn runs_that_are_merged_while_a_follower_looks_for_them_are_looked_for_again() {
+    let directory = Temporary::new();
+    let store = tiny().open(directory.path()).unwrap();
+    let plain = Directory::to_read(directory.path()).unwrap();
+    let is_run = |name: &FileName| matches!(name, FileName::Run(..));
+    let mut count = 0;
+    let mut grow = |names: &mut Vec<FileName>| {
+        append(&store, count..count + 1);
+        count += 1;
+        *names = plain.list().unwrap();
+        names.iter().filter(|name| is_run(name)).count()
+    };
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    while grow(&mut before) < 3 {}
+    while grow(&mut after) > 1 {}
+    assert!(!before.iter().any(|name| is_run(name) && after.contains(name)), "all are merged");
+    let late = |times| {
+        let guarded = Guarded::new(directory.path(), |_| Ok(())).listing(&before, times);
+        tiny().recent_bytes(256).follow_on(guarded)
+    };
+    shows(&late(2).unwrap(), count);
+    // Who is never shown the merged run cannot go on for ever.
+    assert!(matches!(late(9).unwrap_err().kind(), ErrorKind::IndexBehind { .. }));
 }
 
 #[test]
