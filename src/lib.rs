@@ -73,6 +73,8 @@
 //! | change an event type that has been stored | [`codec::Upcasters`], [`testing::SchemaLock`] |
 //! | test aggregates | [`testing::Scenario`] |
 //! | choose durability, sizes, use of memory | [`store::FileOptions`] |
+//! | read a store beside the process that writes to it, or a backup | [`store::Follower`] |
+//! | see how a store is doing | [`store::FileStore::statistics`] |
 //! | append and read without aggregates, write a store | [`store`], and its contract suite in [`testing`] |
 //! | move history from store to store, or read it with other tools | [`transfer`] |
 //! | keep snapshots elsewhere | [`snapshot`] |

@@ -14,7 +14,7 @@ use annals::{ErrorKind, NewEvent, Position, StreamId, Version};
 
 use crate::directory::Directory;
 
-fn stream(name: &str) -> StreamId {
+pub(crate) fn stream(name: &str) -> StreamId {
     format!("account/{name}").parse().unwrap()
 }
 
@@ -22,17 +22,17 @@ fn event(payload: &str) -> NewEvent {
     NewEvent::new(EventType::new("Moved").unwrap(), payload).unwrap()
 }
 
-fn commit(name: &str, payload: &str) -> Commit {
+pub(crate) fn commit(name: &str, payload: &str) -> Commit {
     Commit::new().write(stream(name), Expected::Any, [event(payload)])
 }
 
 /// Segments and runs so small that a few commits fill them.
-fn tiny() -> FileOptions {
+pub(crate) fn tiny() -> FileOptions {
     FileStore::options().segment_bytes(4096).recent_bytes(1024).upkeep(Upkeep::Inline)
 }
 
 /// Leaves a directory as a killed process does, by copying it while the store is open.
-fn killed(directory: &Path) -> Directory {
+pub(crate) fn killed(directory: &Path) -> Directory {
     let copy = Directory::new();
     for entry in fs::read_dir(directory).unwrap() {
         let entry = entry.unwrap();
@@ -46,7 +46,7 @@ fn payloads(store: &FileStore) -> Vec<String> {
     events.map(|event| serde_json::from_slice(event.unwrap().payload()).unwrap()).collect()
 }
 
-fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
+pub(crate) fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
     let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let mut paths: Vec<PathBuf> =
         paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect();

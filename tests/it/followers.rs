@@ -3,39 +3,24 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use annals::id::EventType;
 use annals::storage::{Directory, FileName, Storage};
 use annals::store::{
-    AppendError, Batches, Commit, Durability, EventStore, Events, Expected, FileOptions, FileStore,
-    Follower, Query, Upkeep,
+    AppendError, Batches, Durability, EventStore, Events, FileStore, Follower, Query, Upkeep,
 };
-use annals::{Annals, ErrorKind, ExecuteError, NewEvent, Position, StreamId, Version};
+use annals::{Annals, ErrorKind, ExecuteError, Position, Version};
 
 use crate::account::{Account, Command};
 use crate::directory::Directory as Temporary;
-use crate::guarded::{Change, Guarded};
+use crate::file_store::{commit, killed, stream, tiny};
+use crate::guarded::Guarded;
 
-fn stream(name: &str) -> StreamId {
-    format!("account/{name}").parse().unwrap()
-}
-
-fn commit(name: &str, payload: &str) -> Commit {
-    let event = NewEvent::new(EventType::new("Moved").unwrap(), payload).unwrap();
-    Commit::new().write(stream(name), Expected::Any, [event])
-}
-
-/// Segments and runs so small that a few commits fill them.
-fn tiny() -> FileOptions {
-    FileStore::options().segment_bytes(4096).recent_bytes(1024).upkeep(Upkeep::Inline)
-}
-
-fn append(store: &FileStore, numbers: std::ops::Range<u64>) {
+pub(crate) fn append(store: &FileStore, numbers: std::ops::Range<u64>) {
     for number in numbers {
         store.append(commit(&(number % 7).to_string(), &number.to_string())).unwrap();
     }
@@ -53,7 +38,7 @@ fn numbers(store: &dyn EventStore) -> Vec<u64> {
     numbers
 }
 
-fn shows(store: &dyn EventStore, count: u64) {
+pub(crate) fn shows(store: &dyn EventStore, count: u64) {
     assert_eq!(store.head().unwrap().durable, Position::new(count));
     assert_eq!(store.head().unwrap().acknowledged, Position::new(count));
     assert_eq!(numbers(store), (0..count).collect::<Vec<_>>());
@@ -62,24 +47,6 @@ fn shows(store: &dyn EventStore, count: u64) {
         let version = store.version(&stream(&(last % 7).to_string())).unwrap();
         assert_eq!(version, Version::new(last / 7 + 1));
     }
-}
-
-/// Leaves a directory as a killed process does, by copying it while the store is open.
-fn killed(directory: &Path) -> Temporary {
-    let copy = Temporary::new();
-    for entry in fs::read_dir(directory).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
-    }
-    copy
-}
-
-fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
-    let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let mut paths: Vec<PathBuf> =
-        paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect();
-    paths.sort();
-    paths
 }
 
 /// All files of a directory with their bytes and the time of their last change, and that of the directory itself.
@@ -241,174 +208,6 @@ fn only_what_is_synced_of_a_buffered_store_is_shown() {
     let recovered = FileStore::open(copy.path()).unwrap();
     shows(&FileStore::follow(copy.path()).unwrap(), 60);
     shows(&recovered, 60);
-}
-
-#[test]
-fn without_a_watermark_a_follower_relies_on_what_frames_segments_and_runs_say() {
-    let directory = Temporary::new();
-    let store = tiny().open(directory.path()).unwrap();
-    append(&store, 0..150);
-    for without_runs in [false, true] {
-        let copy = killed(directory.path());
-        fs::remove_file(copy.path().join("watermark")).unwrap();
-        if without_runs {
-            files(copy.path(), "index").iter().for_each(|run| fs::remove_file(run).unwrap());
-        }
-        let follower = tiny().recent_bytes(1 << 20).follow(copy.path()).unwrap();
-        // Each commit was a group of its own, so the last frame proves all but itself.
-        shows(&follower, 149);
-        let recovered = tiny().open(copy.path()).unwrap();
-        shows(&follower, 150);
-        append(&recovered, 150..160);
-        shows(&follower, 160);
-    }
-}
-
-/// A directory whose watermark cannot be written.
-fn unmarked(path: &Path) -> Guarded {
-    Guarded::new(path, |change| match change {
-        Change::Bytes(FileName::Watermark) => Err(io::ErrorKind::Other.into()),
-        _ => Ok(()),
-    })
-}
-
-#[test]
-fn a_writer_that_cannot_write_its_watermark_is_followed_one_group_behind() {
-    let directory = Temporary::new();
-    let store = tiny().open_on(unmarked(directory.path())).unwrap();
-    let follower = tiny().follow(directory.path()).unwrap();
-    for number in 0..300 {
-        append(&store, number..number + 1);
-        let head = follower.head().unwrap().durable.get();
-        assert!(head == number || head == number + 1, "{head} of {}", number + 1);
-    }
-    shows(&follower, follower.head().unwrap().durable.get());
-}
-
-#[test]
-fn a_follower_that_has_looked_ahead_at_what_is_cut_off_looks_again() {
-    let directory = Temporary::new();
-    let options = || FileStore::options().upkeep(Upkeep::Inline);
-    let buffered = options().durability(Durability::Buffered).open(directory.path()).unwrap();
-    append(&buffered, 0..3);
-    let copy = killed(directory.path());
-    fs::remove_file(copy.path().join("watermark")).unwrap();
-    let follower = FileStore::follow(copy.path()).unwrap();
-    shows(&follower, 0);
-    // The last of the frames that are not synced turns out to be torn, and is cut off; longer ones come in its place.
-    let path = copy.path().join("0000000001.log");
-    let mut bytes = fs::read(&path).unwrap();
-    *bytes.last_mut().unwrap() ^= 1;
-    fs::write(&path, bytes).unwrap();
-    let store = options().open_on(unmarked(copy.path())).unwrap();
-    assert!(store.recovery().cut.is_some());
-    let long = stream("a-name-that-is-longer-than-those-before-it");
-    for _ in 0..3 {
-        let event = NewEvent::new(EventType::new("Moved").unwrap(), "2").unwrap();
-        store.append(Commit::new().write(long.clone(), Expected::Any, [event])).unwrap();
-    }
-    assert_eq!(follower.head().unwrap().durable, Position::new(4), "all but the last group");
-    assert_eq!(follower.version(&long).unwrap(), Version::new(2));
-}
-
-#[test]
-fn a_torn_slot_of_the_watermark_leaves_the_other() {
-    let directory = Temporary::new();
-    let store = FileStore::options().upkeep(Upkeep::Inline).open(directory.path()).unwrap();
-    append(&store, 0..10);
-    for torn in [0, 4096] {
-        let copy = killed(directory.path());
-        let watermark = copy.path().join("watermark");
-        let follower = FileStore::follow(copy.path()).unwrap();
-        let file = fs::OpenOptions::new().write(true).open(&watermark).unwrap();
-        file.write_all_at(&[0x55; 20], torn + 30).unwrap();
-        // What was shown stays; and who opens now has the slot before, or the last frame's word for all but itself.
-        shows(&follower, 10);
-        let late = FileStore::follow(copy.path()).unwrap();
-        let head = late.head().unwrap().durable.get();
-        assert!((9..=10).contains(&head), "{head}");
-        shows(&late, head);
-        file.write_all_at(&[0x55; 20], 4096 - torn + 30).unwrap();
-        shows(&FileStore::follow(copy.path()).unwrap(), 9);
-    }
-}
-
-#[test]
-fn damage_to_what_is_proven_is_named_and_what_lies_behind_is_nobodys_business() {
-    let directory = Temporary::new();
-    let store = FileStore::options().upkeep(Upkeep::Inline).open(directory.path()).unwrap();
-    append(&store, 0..10);
-    let segment = "0000000001.log";
-    let end = usize::try_from(store.statistics().unwrap().log_bytes).unwrap();
-    let copy = killed(directory.path());
-    let path = copy.path().join(segment);
-    let follower = FileStore::follow(copy.path()).unwrap();
-    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
-    file.write_all_at(&[0x55; 100], end as u64).unwrap();
-    shows(&follower, 10);
-    shows(&FileStore::follow(copy.path()).unwrap(), 10);
-    let mut bytes = fs::read(&path).unwrap();
-    bytes[end - 5] ^= 1;
-    fs::write(&path, bytes).unwrap();
-    let refused = FileStore::follow(copy.path()).unwrap_err();
-    assert!(
-        matches!(refused.kind(), ErrorKind::Damaged { file, .. } if file == segment),
-        "{refused}"
-    );
-    assert_eq!(refused.position(), Some(Position::new(10)));
-    fs::remove_file(&path).unwrap();
-    let refused = FileStore::follow(copy.path()).unwrap_err();
-    let missing = ErrorKind::Damaged { file: segment.to_owned(), offset: 0 };
-    assert_eq!(*refused.kind(), missing, "{refused}");
-}
-
-#[test]
-fn a_damaged_run_is_named_until_the_writer_has_made_it_again() {
-    let directory = Temporary::new();
-    let store = tiny().cache_bytes(0).open(directory.path()).unwrap();
-    append(&store, 0..300);
-    let follower = tiny().cache_bytes(0).follow(directory.path()).unwrap();
-    shows(&follower, 300);
-    let runs = files(directory.path(), "index");
-    let file = fs::OpenOptions::new().write(true).open(&runs[0]).unwrap();
-    let length = usize::try_from(file.metadata().unwrap().len()).unwrap();
-    file.write_all_at(&vec![0xAA; length - 4096], 4096).unwrap();
-    let of_stream = || follower.read(&Query::new(stream("1")));
-    let refused = of_stream().unwrap_err();
-    let name = runs[0].file_name().unwrap().to_str().unwrap();
-    assert!(matches!(refused.kind(), ErrorKind::Damaged { file, .. } if file == name), "{refused}");
-    assert_eq!(store.read(&Query::new(stream("1"))).unwrap().0.len(), 43, "and makes it again");
-    assert_eq!(of_stream().unwrap().0.len(), 43);
-    shows(&follower, 300);
-}
-
-#[test]
-fn a_log_without_an_index_is_followed_as_far_as_memory_allows() {
-    let directory = Temporary::new();
-    let store = tiny().open(directory.path()).unwrap();
-    append(&store, 0..200);
-    let copy = killed(directory.path());
-    files(copy.path(), "index").iter().for_each(|run| fs::remove_file(run).unwrap());
-    let refused = tiny().follow(copy.path()).unwrap_err();
-    assert_eq!(*refused.kind(), ErrorKind::IndexBehind { limit: 8 * 1024 });
-    shows(&tiny().recent_bytes(1 << 20).follow(copy.path()).unwrap(), 200);
-    tiny().open(copy.path()).unwrap().close().unwrap();
-    shows(&tiny().follow(copy.path()).unwrap(), 200);
-}
-
-#[test]
-fn a_follower_for_whom_the_index_is_behind_goes_on_once_it_is_made() {
-    let directory = Temporary::new();
-    // The writer makes runs of so much that the follower would have to hold too much in memory.
-    let store = tiny().recent_bytes(64 << 10).open(directory.path()).unwrap();
-    let follower = tiny().follow(directory.path()).unwrap();
-    append(&store, 0..30);
-    shows(&follower, 30);
-    append(&store, 30..200);
-    assert_eq!(*follower.head().unwrap_err().kind(), ErrorKind::IndexBehind { limit: 8 * 1024 });
-    assert_eq!(follower.statistics().unwrap().events, 30);
-    store.close().unwrap();
-    shows(&follower, 200);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use annals::storage::{Directory, FileName, Storage, StorageFile, StorageLock};
+use parking_lot::Mutex;
 
 /// What is about to be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ type Allow = fn(Change) -> io::Result<()>;
 pub(crate) struct Guarded {
     inner: Directory,
     allow: Allow,
+    /// What is answered, from the end, before the directory is listed.
+    listings: Mutex<Vec<Vec<FileName>>>,
 }
 
 #[derive(Debug)]
@@ -32,7 +35,13 @@ struct GuardedFile {
 
 impl Guarded {
     pub(crate) fn new(path: &Path, allow: Allow) -> Self {
-        Self { inner: Directory::new(path).unwrap(), allow }
+        Self { inner: Directory::new(path).unwrap(), allow, listings: Mutex::default() }
+    }
+
+    /// Lists these names at first, so many times.
+    pub(crate) fn listing(self, names: &[FileName], times: usize) -> Self {
+        *self.listings.lock() = vec![names.to_vec(); times];
+        self
     }
 
     fn names(&self) -> io::Result<()> {
@@ -55,7 +64,7 @@ impl Storage for Guarded {
     }
 
     fn list(&self) -> io::Result<Vec<FileName>> {
-        self.inner.list()
+        self.listings.lock().pop().map_or_else(|| self.inner.list(), Ok)
     }
 
     fn rename(&self, from: FileName, to: FileName) -> io::Result<()> {

@@ -17,6 +17,8 @@ mod file_store_edges;
 #[cfg(unix)]
 mod followers;
 #[cfg(unix)]
+mod followers_edges;
+#[cfg(unix)]
 mod guarded;
 mod golden;
 mod same_answers;

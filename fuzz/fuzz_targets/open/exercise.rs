@@ -3,8 +3,8 @@
 use annals::chrono::{DateTime, Utc};
 use annals::id::{Category, EventType, Tag};
 use annals::store::{
-    AppendError, Batches, Clause, Commit, Durability, EventStore, Expected, FileStore, Filter,
-    Query, Upkeep,
+    AppendError, Batches, Clause, Commit, Durability, EventStore, Expected, FileOptions, FileStore,
+    Filter, Query, Upkeep,
 };
 use annals::uuid::Uuid;
 use annals::{Clock, Error, NewEvent, Position, RecordedEvent, StreamId};
@@ -25,7 +25,7 @@ impl Clock for Noon {
     }
 }
 
-fn open(disk: &SimDisk, settings: Settings) -> Result<FileStore, Error> {
+fn options(settings: Settings) -> FileOptions {
     let durability = if settings.is_synced { Durability::Synced } else { Durability::Buffered };
     FileStore::options()
         .clock(Noon)
@@ -34,16 +34,20 @@ fn open(disk: &SimDisk, settings: Settings) -> Result<FileStore, Error> {
         .cache_bytes(settings.cache_bytes)
         .durability(durability)
         .upkeep(Upkeep::Inline)
-        .open_on(disk.clone())
 }
 
-/// Opens a store, reads it, appends to it, and closes it; twice. An error anywhere is fine, and the first is returned;
+/// Follows a store and reads it; opens it, reads it, appends to it, and closes it; twice. An error anywhere is fine, and the
+/// first is returned;
 /// what else may not be panics.
 pub(crate) fn exercise(disk: &SimDisk, settings: Settings, bytes: usize) -> Result<(), Error> {
     let mut error = None;
     let mut appended = Position::START;
     for _ in 0..2 {
-        let store = open(disk, settings)?;
+        let follower = options(settings).follow_on(disk.clone());
+        let followed =
+            follower.and_then(|follower| read_all(&follower, &filters(), bytes, &mut error));
+        error = error.or(followed.err());
+        let store = options(settings).open_on(disk.clone())?;
         let head = read_all(&store, &filters(), bytes, &mut error)?;
         assert!(head >= appended, "{appended:?} was appended, and now the last is {head:?}");
         let last = append(&store);
@@ -63,7 +67,7 @@ pub(crate) fn exercise(disk: &SimDisk, settings: Settings, bytes: usize) -> Resu
 
 /// Reads what these filters let through, in both directions. The last position, as the store knows it.
 fn read_all(
-    store: &FileStore,
+    store: &dyn EventStore,
     filters: &[Filter],
     bytes: usize,
     error: &mut Option<Error>,
@@ -86,7 +90,7 @@ fn read_all(
 
 /// Reads what a query finds, and looks at the order of it.
 fn read(
-    store: &FileStore,
+    store: &dyn EventStore,
     query: &Query,
     is_forwards: bool,
     head: Position,

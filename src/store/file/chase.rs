@@ -33,7 +33,7 @@ pub(super) struct Chase {
     store: StoreId,
     cache: Arc<Cache>,
     options: FileOptions,
-    /// Once there is one.
+    /// Once there is one. It is opened again when it turns out to know less than the frames do: there may be another by now.
     watermark: Option<Arc<dyn StorageFile>>,
     /// Up to where the log is known to be synced. What lies behind is not looked at, but for the headers of frames.
     proven: Address,
@@ -145,6 +145,9 @@ impl Chase {
             while add_next(&self.storage, self.store, log)? {}
         }
         self.proven = self.proven.max(last_start(log));
+        if self.proven > self.tip.end {
+            self.watermark = None;
+        }
         Ok(())
     }
 

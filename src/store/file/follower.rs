@@ -50,9 +50,10 @@ use crate::store::query::Query;
 ///
 /// # Cost
 ///
-/// Each call first looks for what is new, which costs about four reads of a few bytes from the cache of the operating system if
-/// there is nothing; what is new is read once, verified and indexed in memory. Waiting does so every 2 ms. Memory is bounded as
-/// that of the writer, if it is opened with the same [options](FileOptions).
+/// Each call first looks for what is new, which costs three reads of a few bytes from the cache of the operating system if
+/// there is nothing; what is new is read once, verified and indexed in memory. Of frames that are not synced, such as a
+/// [buffered](super::Durability::Buffered) writer's, the headers are read once. Waiting does so every 2 ms. Memory is bounded as that of the writer, if
+/// it is opened with the same [options](FileOptions).
 #[derive(Debug)]
 pub struct Follower {
     reader: Reader,
