@@ -38,7 +38,8 @@ impl Annals {
         Self::builder().in_memory()
     }
 
-    /// A store of your own. An `Arc` of a store is a store too, for those who want to keep a hand on it.
+    /// A store of your own, or a [`Follower`](crate::store::Follower) of one that another process writes to. An `Arc` of a store
+    /// is a store too, for those who want to keep a hand on it.
     #[must_use]
     pub fn with_store(store: impl EventStore) -> Self {
         Self::builder().with_store(store)

@@ -79,6 +79,7 @@
 //! | move history from store to store, or read it with other tools | [`transfer`] |
 //! | keep snapshots elsewhere | [`snapshot`] |
 //! | put a disk of your own under the store | [`storage`] |
+//! | back a store up, verify it, save what is left of a damaged one | [`store::care`], [`docs::operations`] |
 //! | know what is promised, and what that rests on | [`docs::guarantees`], [`docs::reliability`] |
 //! | know how a store lies on disk | [`docs::format`](mod@docs::format) |
 //! | know how it is built, and why | [`docs::architecture`] |

@@ -6,5 +6,7 @@ pub mod architecture {}
 pub mod guarantees {}
 #[doc = include_str!("reliability.md")]
 pub mod reliability {}
+#[doc = include_str!("operations.md")]
+pub mod operations {}
 #[doc = include_str!("format.md")]
 pub mod format {}
