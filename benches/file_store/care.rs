@@ -58,11 +58,11 @@ pub(crate) fn caring(scratch: &Scratch, scale: &Scale) {
     let all = files(&closed);
     let sum = checksum(&all);
     let before = peak_bytes();
-    let mut verify = || {
+    let verify = || {
         let found = care::verify(to_read(&closed), Position::START, |_| {}).unwrap();
         assert!(found.is_sound() && found.events == events, "{found:?}");
     };
-    let mut back_up = || {
+    let back_up = || {
         let copy = Directory::new(scratch.fresh("backup")).unwrap();
         let done = care::backup(to_read(&closed), copy, |_| {}).unwrap();
         assert_eq!(done.up_to, Position::new(events));
@@ -81,11 +81,11 @@ pub(crate) fn caring(scratch: &Scratch, scale: &Scale) {
             [
                 &mut || {
                     prepare();
-                    timed(&mut verify)
+                    timed(verify)
                 },
                 &mut || {
                     prepare();
-                    timed(&mut back_up)
+                    timed(back_up)
                 },
                 &mut || {
                     prepare();

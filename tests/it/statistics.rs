@@ -37,7 +37,8 @@ fn a_new_store_has_nothing_but_a_segment() {
     let found = store.statistics().unwrap();
     assert_eq!((found.segments, found.log_bytes), (1, 96), "a header");
     assert_eq!((found.events, found.unsynced_events, found.commits, found.syncs), (0, 0, 0, 0));
-    assert_eq!((found.runs, found.run_bytes, found.last_sync), (0, 0, Duration::ZERO));
+    assert_eq!((found.appended, found.streams, found.types), (0, 0, 0));
+    assert_eq!((found.runs, found.run_bytes, found.last_sync), (0, 0, None));
 }
 
 #[test]
@@ -49,7 +50,11 @@ fn events_commits_syncs_segments_and_runs_are_counted() {
         store.append(commit(number % 5, 2)).unwrap();
         let after = store.statistics().unwrap();
         assert_eq!((after.events, after.commits), (before.events + 2, before.commits + 1));
-        assert!(after.syncs > before.syncs && after.last_sync > Duration::ZERO, "{after:?}");
+        let (took, ago) = after.last_sync.unwrap();
+        assert!(after.syncs > before.syncs && took > Duration::ZERO, "{after:?}");
+        assert!(ago < Duration::from_secs(60), "{after:?}");
+        assert_eq!((after.appended, after.types), (number + 1, 1));
+        assert_eq!(after.streams, 5.min(number + 1));
         assert!(after.log_bytes > before.log_bytes + 200, "{after:?}");
         assert_eq!(after.unsynced_events, 0);
     }
@@ -61,14 +66,16 @@ fn events_commits_syncs_segments_and_runs_are_counted() {
     let followed = tiny().follow(directory.path()).unwrap().statistics().unwrap();
     assert_eq!((followed.events, followed.log_bytes), (found.events, found.log_bytes));
     assert_eq!((followed.segments, followed.runs), (found.segments, found.runs));
-    assert_eq!((followed.commits, followed.syncs), (0, 0));
+    assert_eq!((followed.commits, followed.streams, followed.types), (100, 5, 1));
+    assert_eq!((followed.appended, followed.syncs), (0, 0));
     store.close().unwrap();
     assert_eq!(*store.statistics().unwrap_err().kind(), ErrorKind::Closed);
     // Once it is closed, no space is prepared.
     assert_eq!(bytes_of(&directory, "log"), (found.segments, found.log_bytes));
     let store = tiny().open(directory.path()).unwrap();
     let again = store.statistics().unwrap();
-    assert_eq!((again.events, again.commits, again.syncs), (found.events, 0, 0));
+    assert_eq!((again.events, again.commits, again.streams), (found.events, 100, 5));
+    assert_eq!((again.appended, again.syncs), (0, 0));
     assert_eq!(bytes_of(&directory, "index"), (again.runs, again.run_bytes));
 }
 
@@ -84,7 +91,7 @@ fn a_repetition_is_not_counted() {
     assert!(store.append(known).unwrap().already_there);
     let twice = store.statistics().unwrap();
     assert_eq!((once.events, once.commits), (1, 1));
-    assert_eq!((twice.events, twice.commits), (1, 1));
+    assert_eq!((twice.events, twice.commits, twice.appended), (1, 1, 1));
 }
 
 #[test]

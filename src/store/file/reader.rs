@@ -73,9 +73,13 @@ impl Reader {
         let (end, head) = self.heads.see()?;
         let before = self.log.first().map_or(0, |first| first.header.first.get().saturating_sub(1));
         let (sources, (cache_hits, cache_misses)) = (self.sources(), self.cache.uses());
+        let tally = sources.tally();
         Ok(Statistics {
             events: head.acknowledged.get().saturating_sub(before),
             unsynced_events: head.acknowledged.get() - head.durable.get(),
+            commits: tally.commits,
+            streams: tally.streams,
+            types: tally.types.len() as u64,
             log_bytes: self.log.bytes_up_to(end),
             segments: u64::from(end.segment() - self.log.start().segment()) + 1,
             runs: sources.runs.len() as u64,

@@ -1,12 +1,13 @@
 //! What a store has to tell of itself while it is at work.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// How large a store is, and what it has done since it was opened. Asking reads no file and waits for nobody's disk, so it can
 /// be done every second.
 ///
-/// `commits / syncs` is how many commits share a sync; `cache_hits / (cache_hits + cache_misses)`, how often the cache helps.
+/// `appended / syncs` is how many commits share a sync; `cache_hits / (cache_hits + cache_misses)`, how often the cache helps.
 /// Numbers that change while they are collected may be of slightly different moments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -16,6 +17,12 @@ pub struct Statistics {
     /// How many of them a crash of the system could still take: none but under
     /// [`Buffered`](crate::store::Durability::Buffered).
     pub unsynced_events: u64,
+    /// How many commits they are.
+    pub commits: u64,
+    /// How many streams they are of. One of which the first event is lost does not count.
+    pub streams: u64,
+    /// How many event types there are; of a store with more than 480, so many at least.
+    pub types: u64,
     /// How many bytes of log they take; not the space that is prepared behind it.
     pub log_bytes: u64,
     /// How many segments the log has.
@@ -29,37 +36,40 @@ pub struct Statistics {
     /// How often it was not.
     pub cache_misses: u64,
     /// How many commits were written since the store was opened, repeated ones not counted. None by a follower.
-    pub commits: u64,
+    pub appended: u64,
     /// How many syncs made commits durable since the store was opened. None by a follower.
     pub syncs: u64,
-    /// How long the last of them took.
-    pub last_sync: Duration,
+    /// How long the last of them took, and how long ago it was; nothing if there was none.
+    pub last_sync: Option<(Duration, Duration)>,
 }
 
 /// What a writer counts.
 #[derive(Debug, Default)]
-pub(super) struct Counters {
-    commits: AtomicU64,
-    syncs: AtomicU64,
-    last_sync_nanos: AtomicU64,
+pub(super) struct Counters(Mutex<Counted>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    appended: u64,
+    syncs: u64,
+    /// How long the last sync took, and when it ended.
+    last_sync: Option<(Duration, Instant)>,
 }
 
 impl Counters {
     pub(super) fn add_commits(&self, count: usize) {
-        self.commits.fetch_add(count as u64, Ordering::Relaxed);
+        self.0.lock().appended += count as u64;
     }
 
     pub(super) fn add_sync(&self, took: Duration) {
-        self.syncs.fetch_add(1, Ordering::Relaxed);
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.last_sync_nanos.store(nanos, Ordering::Relaxed);
+        let mut counted = self.0.lock();
+        counted.syncs += 1;
+        counted.last_sync = Some((took, Instant::now()));
     }
 
     /// The same statistics with what was counted here.
     pub(super) fn with(&self, statistics: Statistics) -> Statistics {
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let last_sync = Duration::from_nanos(load(&self.last_sync_nanos));
-        let (commits, syncs) = (load(&self.commits), load(&self.syncs));
-        Statistics { commits, syncs, last_sync, ..statistics }
+        let counted = self.0.lock();
+        let last_sync = counted.last_sync.map(|(took, ended)| (took, ended.elapsed()));
+        Statistics { appended: counted.appended, syncs: counted.syncs, last_sync, ..statistics }
     }
 }

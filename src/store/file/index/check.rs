@@ -5,9 +5,11 @@ use super::filter;
 use super::leaf::Pair;
 use super::place::Place;
 use super::run::Run;
+use super::tally::{TYPES_MAX, Tally};
 use super::terms::{Hash, Terms};
 use crate::error::Error;
 use crate::event::RecordedEvent;
+use crate::position::Version;
 use crate::store::file::address::Address;
 use crate::store::file::cache::BLOCK_BYTES;
 use crate::store::file::fault::Fault;
@@ -34,13 +36,14 @@ impl Sum {
 #[derive(Debug)]
 pub(in crate::store::file) struct Ought {
     terms: Terms,
-    pub(in crate::store::file) sum: Sum,
+    sum: Sum,
+    tally: Tally,
     hashes: Vec<Hash>,
 }
 
 impl Ought {
     pub(in crate::store::file) fn new(terms: Terms) -> Self {
-        Self { terms, sum: Sum::default(), hashes: Vec::new() }
+        Self { terms, sum: Sum::default(), tally: Tally::default(), hashes: Vec::new() }
     }
 
     /// Adds an event, and returns the hash of its stream.
@@ -55,8 +58,19 @@ impl Ought {
         for hash in &*hashes {
             self.sum.add((*hash, at));
         }
+        self.tally.commits += u64::from(event.commit().is_first());
+        self.tally.streams += u64::from(event.version() == Version::new(1));
+        self.tally.types.insert(self.terms.event_type_name(event.event_type()));
         // The stream is the first of an event's terms.
         hashes[0]
+    }
+
+    /// Whether this is what a run holds, whose pairs come to this sum.
+    pub(in crate::store::file) fn is_in(&self, run: &Run, sum: Sum) -> bool {
+        let (ought, is) = (&self.tally, &run.tally);
+        self.sum == sum
+            && (ought.commits, ought.streams) == (is.commits, is.streams)
+            && ought.types.iter().take(TYPES_MAX).eq(&is.types)
     }
 }
 

@@ -8,6 +8,7 @@ use parking_lot::RwLock;
 use super::place::Place;
 use super::recent::Recent;
 use super::run::{Coverage, Run};
+use super::tally::Tally;
 use super::terms::{Hash, Terms};
 use crate::error::Error;
 use crate::position::Position;
@@ -46,6 +47,16 @@ impl Sources {
     /// The part that grows.
     pub(in crate::store::file) fn growing(&self) -> &Part {
         self.recents.last().expect("there is always one")
+    }
+}
+
+impl Sources {
+    /// What is counted of the whole log.
+    pub(in crate::store::file) fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        self.runs.iter().for_each(|run| tally.add(&run.tally));
+        self.recents.iter().for_each(|part| tally.add(&part.recent.read().tally()));
+        tally
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod terms;
 mod place;
+mod tally;
 mod recent;
 mod blocks;
 mod leaf;

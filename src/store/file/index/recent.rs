@@ -1,11 +1,13 @@
 //! The index of recent events, in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::place::Place;
+use super::tally::Tally;
 use super::terms::{Hash, Terms};
 use crate::event::RecordedEvent;
+use crate::position::Version;
 use crate::store::file::address::Address;
 
 /// Where the events since the last run are found.
@@ -16,6 +18,11 @@ pub(in crate::store::file) struct Recent {
     postings: HashMap<Hash, Postings, BuildHasherDefault<AlreadyHashed>>,
     /// Ascending; one for each commit, and for records within long ones.
     places: Vec<Place>,
+    /// Where commits begin, and where streams do; ascending.
+    commits: Vec<Address>,
+    streams: Vec<Address>,
+    /// The hashes of the event types.
+    types: BTreeSet<Hash>,
     /// How much log was indexed.
     log_bytes: u64,
     /// Where the last record ends.
@@ -54,6 +61,9 @@ impl Recent {
             terms,
             postings: HashMap::default(),
             places: Vec::new(),
+            commits: Vec::new(),
+            streams: Vec::new(),
+            types: BTreeSet::new(),
             log_bytes: 0,
             end: Address::MIN,
         }
@@ -74,6 +84,9 @@ impl Recent {
             let time = event.recorded_at().timestamp_micros();
             self.places.push(Place { position: event.position(), time, address });
         }
+        self.commits.extend(event.commit().is_first().then_some(address));
+        self.streams.extend((event.version() == Version::new(1)).then_some(address));
+        self.types.insert(self.terms.event_type_name(event.event_type()));
         let postings = &mut self.postings;
         self.terms.of_event(event, |hash| {
             postings
@@ -89,12 +102,20 @@ impl Recent {
         self.log_bytes = self.log_bytes.saturating_sub(removed);
         self.end = self.end.min(from);
         self.places.retain(|place| place.address < from);
+        self.commits.retain(|commit| *commit < from);
+        self.streams.retain(|stream| *stream < from);
         self.postings.retain(|_, postings| {
             if let Postings::Many(addresses) = postings {
                 addresses.retain(|address| *address < from);
             }
             postings.all().first().is_some_and(|first| *first < from)
         });
+        self.types.retain(|hash| self.postings.contains_key(hash));
+    }
+
+    pub(in crate::store::file) fn tally(&self) -> Tally {
+        let (commits, streams) = (self.commits.len() as u64, self.streams.len() as u64);
+        Tally { commits, streams, types: self.types.clone() }
     }
 
     /// About how much log is covered.

@@ -6,6 +6,7 @@
 //!         │ begin- │ tag │ from │ to   │ first    │ last │ last  │ last │ last  │ terms│ filter│ leaves │ places │
 //!         │ ning   │ u64 │ addr.│ addr.│ position │ pos. │ frame │ time │ chain │ u64  │ blocks│ u32    │ u32    │
 //!         └────────┴─────┴──────┴──────┴──────────┴──────┴───────┴──────┴───────┴──────┴───────┴────────┴────────┘
+//! then: commits u64 │ streams u64 │ count of types u64 │ hashes of types, u64 each …
 //! blocks: header │ filter … │ leaves … │ fences … │ places …
 //! ```
 
@@ -15,6 +16,7 @@ use super::blocks::{CONTENT_BYTES, verified};
 use super::filter;
 use super::leaf::{self, Pair};
 use super::place::Place;
+use super::tally::Tally;
 use super::terms::Hash;
 use crate::error::Error;
 use crate::position::Position;
@@ -91,7 +93,7 @@ pub(super) fn encode_header(
     store: StoreId,
     tag: u64,
     coverage: &Coverage,
-    extent: &Extent,
+    (extent, tally): (&Extent, &Tally),
 ) -> Vec<u8> {
     let mut bytes = beginning::encode(Kind::Run, store);
     let time = coverage.last_time.to_le_bytes();
@@ -111,10 +113,11 @@ pub(super) fn encode_header(
     for blocks in [extent.filter, extent.leaves, extent.places] {
         bytes.extend_from_slice(&blocks.to_le_bytes());
     }
+    tally.encode(&mut bytes);
     bytes
 }
 
-fn decode_header(bytes: &[u8]) -> Result<(StoreId, u64, Coverage, Extent), Fault> {
+fn decode_header(bytes: &[u8]) -> Result<(StoreId, u64, Coverage, (Extent, Tally)), Fault> {
     let tag = bytes.get(BEGINNING_BYTES..).and_then(|bytes| Fields(bytes).u64());
     let tag = tag.ok_or(Fault::Short)?;
     let content = verified(bytes, tag, 0).ok_or(Fault::Checksum)?;
@@ -132,10 +135,11 @@ fn decode_header(bytes: &[u8]) -> Result<(StoreId, u64, Coverage, Extent), Fault
         };
         let terms = fields.u64()?;
         let (filter, leaves, places) = (fields.u32()?, fields.u32()?, fields.u32()?);
-        Some((coverage, Extent { terms, filter, leaves, places }))
+        let extent = Extent { terms, filter, leaves, places };
+        Some((coverage, (extent, Tally::decode(&mut fields)?)))
     };
-    let (coverage, extent) = rest().ok_or(Fault::Wrong("the fields of a run do not fit"))?;
-    Ok((store, tag, coverage, extent))
+    let (coverage, counts) = rest().ok_or(Fault::Wrong("the fields of a run do not fit"))?;
+    Ok((store, tag, coverage, counts))
 }
 
 /// An open run.
@@ -144,6 +148,7 @@ pub(in crate::store::file) struct Run {
     pub(in crate::store::file) name: FileName,
     pub(in crate::store::file) coverage: Coverage,
     pub(super) extent: Extent,
+    pub(in crate::store::file) tally: Tally,
     pub(super) tag: u64,
     pub(super) file: CachedFile,
     cache: Arc<Cache>,
@@ -160,7 +165,7 @@ impl Run {
         let mut bytes = vec![0; BLOCK_BYTES];
         let read = file.file.read_up_to(0, &mut bytes).map_err(failed("reading", name))?;
         let length = file.file.len().map_err(failed("reading", name))?;
-        let (owner, tag, coverage, extent) = match decode_header(&bytes[..read]) {
+        let (owner, tag, coverage, (extent, tally)) = match decode_header(&bytes[..read]) {
             Ok(header) => header,
             Err(fault) => return Ok(Err(fault)),
         };
@@ -170,6 +175,7 @@ impl Run {
             && extent.leaves > 0
             && extent.terms <= u64::from(extent.leaves) * PAIRS_PER_LEAF_MAX
             && extent.places > 0
+            && tally.commits > 0
             && coverage.from <= coverage.last_frame
             && coverage.last_frame < coverage.to
             && named == name;
@@ -178,7 +184,7 @@ impl Run {
         } else if !fits {
             Err(Fault::Wrong("it has not the length or the name that it should have"))
         } else {
-            Ok(Self { name, coverage, extent, tag, file, cache })
+            Ok(Self { name, coverage, extent, tally, tag, file, cache })
         })
     }
 

@@ -8,6 +8,7 @@ use super::leaf::{LeafBuilder, Pair};
 use super::place::Place;
 use super::recent::Recent;
 use super::run::{Coverage, Extent, FENCE_BYTES, PLACE_BYTES, Run, encode_header};
+use super::tally::Tally;
 use crate::error::Error;
 use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::beginning::StoreId;
@@ -42,8 +43,8 @@ impl Workshop {
                 Ok(place)
             })
         });
-        let terms = recent.term_count();
-        self.make(FileName::RunDraft, coverage, terms, (&mut pairs, &mut places))
+        let counts = (recent.term_count(), recent.tally());
+        self.make(FileName::RunDraft, coverage, counts, (&mut pairs, &mut places))
     }
 
     /// Makes one run of several, which lie behind one another. `between` is called every now and then meanwhile; its error ends the merge.
@@ -55,10 +56,12 @@ impl Workshop {
         let (first, last) = (&runs[0].coverage, &runs[runs.len() - 1].coverage);
         let coverage = Coverage { from: first.from, first: first.first, ..*last };
         let terms = runs.iter().map(|run| run.extent.terms).sum();
+        let mut tally = Tally::default();
+        runs.iter().for_each(|run| tally.add(&run.tally));
         let mut pairs = Merge::new(runs, between);
         let mut places =
             runs.iter().flat_map(|run| (0..run.extent.places).map(move |place| run.place(place)));
-        self.make(FileName::MergeDraft, coverage, terms, (&mut pairs, &mut places))
+        self.make(FileName::MergeDraft, coverage, (terms, tally), (&mut pairs, &mut places))
     }
 
     /// Merges runs for as long as some are due. Files that are of no use any more are removed.
@@ -78,14 +81,14 @@ impl Workshop {
         &self,
         draft: FileName,
         coverage: Coverage,
-        terms: u64,
+        (terms, tally): (u64, Tally),
         (pairs, places): (PairsOf<'_>, PlacesOf<'_>),
     ) -> Result<Run, Error> {
         let file = self.storage.create(draft).map_err(failed("making", draft))?;
         let tag = lower_half_of_large(self.storage.random());
         let writer = RunWriter { file: &file, draft, tag, blocks: filter::blocks_for(terms) };
         let extent = writer.write(pairs, places, &coverage)?;
-        let header = encode_header(self.store, tag, &coverage, &extent);
+        let header = encode_header(self.store, tag, &coverage, (&extent, &tally));
         let mut sink = BlockSink::new(Arc::clone(&file), tag, 0);
         sink.push(&header).and_then(|()| sink.write()).map_err(failed("writing", draft))?;
         file.sync().map_err(failed("syncing", draft))?;

@@ -85,11 +85,15 @@ impl Terms {
     }
 
     pub(in crate::store::file) fn event_type(self, event_type: &EventType) -> Hash {
-        self.hash(Kind::Type, event_type.as_str().as_bytes())
+        self.event_type_name(event_type.as_str())
+    }
+
+    pub(in crate::store::file) fn event_type_name(self, name: &str) -> Hash {
+        self.hash(Kind::Type, name.as_bytes())
     }
 
     pub(in crate::store::file) fn gaps(self) -> Hash {
-        self.hash(Kind::Type, GAP.as_bytes())
+        self.event_type_name(GAP)
     }
 
     pub(in crate::store::file) fn tag(self, tag: &Tag) -> Hash {
