@@ -23,7 +23,8 @@ use crate::position::{Position, Version};
 /// # Laws for those who implement it
 ///
 /// 1. **Positions are dense and in the order of commits**, from 1. A reader never sees position *n* + 1 before *n*,
-///    and nothing is visible before its append is acknowledged durable or, in a store that buffers, accepted.
+///    and nothing is visible before its append is acknowledged durable or, in a store that buffers, accepted. Where a store has
+///    lost an event to damage, a [gap](RecordedEvent::is_gap) has its position.
 /// 2. **A commit is atomic**, also across streams and across a crash. Each event tells [its place](RecordedEvent::commit)
 ///    in its commit.
 /// 3. **A refused commit leaves no trace** and uses up no position. The order of judgement is: well-formed and within
