@@ -2,8 +2,8 @@
 //! length that stands in them is believed before it is held against the file.
 
 use annals::storage::FileName;
-use annals::store::{Batches, Commit, Direction, EventStore, Expected, Query};
-use annals::{Error, ErrorKind, NewEvent};
+use annals::store::{Batches, Commit, Direction, EventStore, Expected, Query, care};
+use annals::{Error, ErrorKind, NewEvent, Position};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
@@ -93,6 +93,7 @@ fn apply(state: &mut State, file: FileName, change: &Change) {
 
 /// Does with the store whatever can be done, and follows it; only that it comes to an end is asked of it.
 fn exercise(golden: &Golden, disk: &SimDisk) -> Result<(), Error> {
+    care_for(disk);
     let follower = golden::settings().options(&noon()).follow_on(disk.clone());
     let followed = follower.and_then(|follower| read(golden, &follower).map_or(Ok(()), Err));
     let store = golden::open(disk)?;
@@ -102,6 +103,15 @@ fn exercise(golden: &Golden, disk: &SimDisk) -> Result<(), Error> {
         let _ = store.append(Commit::new().write(stream.clone(), Expected::Any, [event]));
     }
     first_error.map_or_else(|| store.close(), Err)
+}
+
+/// Verifies, salvages, restores and backs up: each comes to an end, with whatever result.
+fn care_for(disk: &SimDisk) {
+    let all = Position::new(u64::MAX);
+    let _ = care::verify(disk.clone(), Position::START, |_| {});
+    let _ = care::salvage(disk.clone(), SimDisk::new(2), |_| {});
+    let _ = care::restore(disk.clone(), SimDisk::new(3), all, |_| {});
+    let _ = care::backup(disk.clone(), SimDisk::new(4), |_| {});
 }
 
 /// Asks for all that can be asked for. The first error.

@@ -78,6 +78,18 @@ impl Patient {
         self.is_intact(damaged, file, &(0..96)) || self.places.iter().any(is_there)
     }
 
+    /// Whether a segment is there twice, and its copies are not the same: then one of them is read.
+    fn is_doubled(&self, damaged: &State, file: FileName) -> bool {
+        const TAG: Range<usize> = 44..52;
+        let tag = &self.golden.state.bytes(file).unwrap()[TAG];
+        let has_tag = |bytes: &&[u8]| bytes.windows(TAG.len()).any(|window| window == tag);
+        let files = damaged.files().into_iter();
+        let logs = files.filter(|file| matches!(file, FileName::Segment(_)));
+        let copies: Vec<&[u8]> =
+            logs.filter_map(|file| damaged.bytes(file)).filter(has_tag).collect();
+        copies.windows(2).any(|two| two[0] != two[1])
+    }
+
     /// Whether a mark is left that says that all of the log was synced.
     fn is_proven(&self, damaged: &State) -> bool {
         let is_whole = |file: &FileName| damaged.bytes(*file) == self.golden.state.bytes(*file);
@@ -116,7 +128,9 @@ impl Patient {
             false => self.end_of_whole_commits(damaged),
         };
         let is_left = |(_, place): &(usize, &Place)| {
-            self.is_intact(damaged, place.file, &place.record) && self.has_tag(damaged, place.file)
+            self.is_intact(damaged, place.file, &place.record)
+                && self.has_tag(damaged, place.file)
+                && !self.is_doubled(damaged, place.file)
         };
         let places = self.places[..end].iter().enumerate();
         places.filter(is_left).map(|(index, _)| index).collect()

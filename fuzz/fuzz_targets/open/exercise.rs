@@ -4,13 +4,13 @@ use annals::chrono::{DateTime, Utc};
 use annals::id::{Category, EventType, Tag};
 use annals::store::{
     AppendError, Batches, Clause, Commit, Durability, EventStore, Expected, FileOptions, FileStore,
-    Filter, Query, Upkeep,
+    Filter, Query, Upkeep, care,
 };
 use annals::uuid::Uuid;
 use annals::{Clock, Error, NewEvent, Position, RecordedEvent, StreamId};
 
 use crate::change::Settings;
-use crate::disk::SimDisk;
+use crate::disk::{SimDisk, State};
 
 /// No record is shorter than this.
 const RECORD_MIN: usize = 16;
@@ -36,10 +36,20 @@ fn options(settings: Settings) -> FileOptions {
         .upkeep(Upkeep::Inline)
 }
 
+/// Verifies, salvages, restores and backs up: each comes to an end, with whatever result.
+fn care_for(disk: &SimDisk) {
+    let fresh = || SimDisk::holding(State::default(), 2);
+    let _ = care::verify(disk.clone(), Position::START, |_| {});
+    let _ = care::salvage(disk.clone(), fresh(), |_| {});
+    let _ = care::restore(disk.clone(), fresh(), Position::new(u64::MAX), |_| {});
+    let _ = care::backup(disk.clone(), fresh(), |_| {});
+}
+
 /// Follows a store and reads it; opens it, reads it, appends to it, and closes it; twice. An error anywhere is fine, and the
 /// first is returned;
 /// what else may not be panics.
 pub(crate) fn exercise(disk: &SimDisk, settings: Settings, bytes: usize) -> Result<(), Error> {
+    care_for(disk);
     let mut error = None;
     let mut appended = Position::START;
     for _ in 0..2 {

@@ -63,7 +63,7 @@ pub fn backup(
             next.filter(|next| copied.contains(&next.name()) && copied.contains(&section.name()));
         if let Some((header, _)) = is_sealed.and_then(|next| next.header) {
             // It is there as a whole: whoever named the next had synced it.
-            let before = Position::new(header.first.get() - 1);
+            let before = Position::new(header.first.get().saturating_sub(1));
             copy.tip = Tip::at(section.start(), before, header.predecessor_chain, header.last_time);
         } else {
             copy.segment(section, next.is_some(), &copied, &mut |bytes| {

@@ -141,7 +141,8 @@ impl Lost {
                 }
             }
             Ok(())
-        })
+        })?;
+        Ok(())
     }
 
     /// The streams whose last events are lost.
@@ -169,7 +170,7 @@ impl Lore for Lost {
             self.unknown += 1;
             return None;
         };
-        stream.last = Version::new(stream.last.get() + 1);
+        stream.last = Version::new(stream.last.get().saturating_add(1));
         stream.end.get_or_insert((*address, stream.last));
         Some((stream.id.to_string(), stream.last))
     }

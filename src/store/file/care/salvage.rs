@@ -51,7 +51,7 @@ pub fn salvage(
         progress(reached);
     })?;
     let mut copy = Copy::begin(into, sections.store)?;
-    Survey::new(&sections, Thoroughness::Everything).run(&mut |piece| {
+    let head = Survey::new(&sections, Thoroughness::Everything).run(&mut |piece| {
         match piece {
             Piece::Record(at, record) => copy.add(at, record, &mut lost)?,
             Piece::Finding(_) => {}
@@ -63,7 +63,7 @@ pub fn salvage(
         }
         Ok(())
     })?;
-    let finished = copy.finish(sections.head, &mut lost)?;
+    let finished = copy.finish(head, &mut lost)?;
     lost.ends().for_each(|finding| findings.add(finding));
     Ok(finished.with(findings))
 }

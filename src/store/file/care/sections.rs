@@ -15,6 +15,7 @@ use crate::store::file::cache::Cache;
 use crate::store::file::fault::failed;
 use crate::store::file::frame::{FRAME_HEADER_BYTES, FrameHeader};
 use crate::store::file::index::{Coverage, Run};
+use crate::store::file::record::RECORD_BYTES_MIN;
 use crate::store::file::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::store::file::watermark::Watermark;
 
@@ -111,13 +112,14 @@ impl Sections {
             is_new
         });
         // Those that do not say which they are lie between those that do.
-        let mut last = 0;
+        let mut last: u32 = 0;
         for place in 0..self.all.len() {
             let behind = self.all[place..].iter().find(|one| one.header.is_some());
             let next = behind.map_or(u32::MAX, |one| one.number);
             let one = &mut self.all[place];
-            if one.header.is_none() && !(last + 1..next).contains(&one.number) {
-                one.number = last + 1;
+            let least = last.saturating_add(1);
+            if one.header.is_none() && !(least..next).contains(&one.number) {
+                one.number = least;
                 self.is_certain = false;
             }
             last = one.number;
@@ -150,6 +152,21 @@ impl Sections {
             Ordering::Greater => 0,
         };
         self.all.iter().map(length).sum()
+    }
+
+    /// How many records there can be between two addresses at most, also in segments that are missing.
+    pub(super) fn records_between(&self, from: Address, to: Address) -> u64 {
+        const SEGMENT_BYTES: u64 = 128 << 20;
+        let largest = self.all.iter().map(|section| section.length).max();
+        let missing = largest.unwrap_or(0).max(SEGMENT_BYTES);
+        let before = |end: Address| {
+            let whole = end.segment().saturating_sub(self.first);
+            let there = self.all.iter().filter(|section| section.number < end.segment());
+            let (count, bytes) = there.fold((0, 0), |(n, sum), one| (n + 1, sum + one.length));
+            let missing = u64::from(whole).saturating_sub(count).saturating_mul(missing);
+            missing.saturating_add(bytes).saturating_add(end.offset().into())
+        };
+        before(to).saturating_sub(before(from)) / u64::from(RECORD_BYTES_MIN)
     }
 
     /// Up to where the log is known to be synced, also by the frames that were built after.

@@ -41,8 +41,9 @@ pub(super) enum Thoroughness {
 pub(super) struct Survey<'s> {
     sections: &'s Sections,
     thoroughness: Thoroughness,
-    /// The last position that was seen.
+    /// The last position that was seen, and where its record ends.
     head: Position,
+    end: Address,
     /// The last time of recording that was seen.
     time: i64,
     /// What the next frame or segment has to follow; `None` behind damage, where nobody knows.
@@ -57,14 +58,15 @@ impl<'s> Survey<'s> {
             sections,
             thoroughness,
             head: sections.before,
+            end: sections.all.first().map_or(Address::MIN, Section::start),
             time: i64::MIN,
             chain: None,
             pending: Vec::new(),
         }
     }
 
-    /// Shows everything to a visitor, from the segment of this number on.
-    pub(super) fn run(mut self, visit: Visitor<'_>) -> Result<(), Error> {
+    /// Shows everything to a visitor. Returns the last position that the log once had, as far as that is known.
+    pub(super) fn run(mut self, visit: Visitor<'_>) -> Result<Position, Error> {
         self.pending.extend(self.sections.findings.iter().cloned());
         let mut expected = self.sections.first;
         for (place, section) in self.sections.all.iter().enumerate() {
@@ -82,13 +84,29 @@ impl<'s> Survey<'s> {
             let what = "the segment is missing";
             self.pending.push(Finding::new(FileName::Segment(expected), 0, what));
         }
-        let end = self.sections.head.checked_add(1).filter(|_| self.sections.head > self.head);
-        if end.is_some() && self.pending.is_empty() {
+        let synced = self.sections.synced.max(self.end);
+        let mut head = self.head;
+        if self.can_come_next(self.sections.head, synced) {
+            head = head.max(self.sections.head);
+        } else if self.sections.head > head {
+            let what = "it tells of more events than there can have been";
+            self.pending.push(Finding::new(FileName::Watermark, 0, what));
+        }
+        let next = head.checked_add(1).filter(|_| head > self.head);
+        if next.is_some() && self.pending.is_empty() {
             let file = FileName::Segment(expected.saturating_sub(1));
             let what = "the log ends before what is known to have been synced";
             self.pending.push(Finding::new(file, 0, what));
         }
-        self.tell_pending(end, visit)
+        self.tell_pending(next, visit)?;
+        Ok(head)
+    }
+
+    /// Whether the events that would be lost before this position can have lain before this address.
+    fn can_come_next(&self, position: Position, at: Address) -> bool {
+        let lost = position.get().checked_sub(self.head.get().saturating_add(1));
+        lost == Some(0)
+            || lost.is_some_and(|lost| lost <= self.sections.records_between(self.end, at))
     }
 
     /// Tells what was found since the last record, now that the next position is known.
@@ -138,7 +156,7 @@ impl<'s> Survey<'s> {
         visit: Visitor<'_>,
     ) -> Result<(), Error> {
         let promised = next.and_then(|next| next.header.as_ref()).filter(|(header, _)| {
-            header.number == section.number + 1 && header.predecessor_length >= SEGMENT_HEADER_BYTES
+            Some(header.number) == section.number.checked_add(1) && header.predecessor_length >= SEGMENT_HEADER_BYTES
         });
         let length =
             promised.map_or(section.length, |(header, _)| header.predecessor_length.into());
@@ -212,8 +230,13 @@ impl<'s> Survey<'s> {
 
     fn show(&mut self, at: Address, record: &Record<'_>, visit: Visitor<'_>) -> Result<(), Error> {
         let position = record.event.position();
+        if !self.can_come_next(position, at) {
+            let (name, offset) = (FileName::Segment(at.segment()), at.offset().into());
+            self.pending.push(Finding::new(name, offset, "a record has an impossible position"));
+            return Ok(());
+        }
         self.tell_pending(Some(position), visit)?;
-        self.head = position;
+        (self.head, self.end) = (position, at.plus(record.length));
         self.time = record.event.recorded_at().timestamp_micros();
         visit(Piece::Record(at, record))
     }
