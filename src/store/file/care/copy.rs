@@ -21,6 +21,8 @@ use crate::store::file::recovery::write_store;
 
 /// How much is collected before it is written.
 const BATCH_BYTES: usize = 1 << 20;
+/// For more lost events than this behind one another, no gaps are made: so many are rather a lie than a loss.
+const LOST_MAX: u64 = 1 << 26;
 /// How many gaps make up a commit.
 const GAPS_MAX: u64 = 1000;
 
@@ -132,6 +134,11 @@ impl Copy {
 
     /// Fills everything before this position with gaps.
     fn fill_up_to(&mut self, end: Position, lore: &mut dyn Lore) -> Result<(), Error> {
+        if end.get().saturating_sub(self.head.get()) > LOST_MAX {
+            let kind = ErrorKind::Damaged { file: FileName::Store.to_string(), offset: 0 };
+            let detail = format!("no gaps are made for the events from {} to {end}", self.head);
+            return Err(Error::new(kind).detail(detail));
+        }
         while next(self.head) < end {
             let mut gaps = Vec::new();
             let to = self.head.get().saturating_add(1 + GAPS_MAX).min(end.get());

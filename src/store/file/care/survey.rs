@@ -156,7 +156,8 @@ impl<'s> Survey<'s> {
         visit: Visitor<'_>,
     ) -> Result<(), Error> {
         let promised = next.and_then(|next| next.header.as_ref()).filter(|(header, _)| {
-            Some(header.number) == section.number.checked_add(1) && header.predecessor_length >= SEGMENT_HEADER_BYTES
+            Some(header.number) == section.number.checked_add(1)
+                && header.predecessor_length >= SEGMENT_HEADER_BYTES
         });
         let length =
             promised.map_or(section.length, |(header, _)| header.predecessor_length.into());

@@ -142,7 +142,8 @@ impl Versions {
         if self.last.len() > STREAMS_MAX {
             // The upper half is left for another pass.
             let share = &mut self.share;
-            let highest = self.last.keys().max().map_or(share.below, |highest| highest.saturating_add(1));
+            let highest =
+                self.last.keys().max().map_or(share.below, |highest| highest.saturating_add(1));
             share.below = share.from + (highest - share.from) / 2;
             self.last.retain(|stream, _| *stream < share.below);
         }
