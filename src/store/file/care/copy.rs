@@ -22,7 +22,7 @@ use crate::store::file::recovery::write_store;
 /// How much is collected before it is written.
 const BATCH_BYTES: usize = 1 << 20;
 /// For more lost events than this behind one another, no gaps are made: so many are rather a lie than a loss.
-const LOST_MAX: u64 = 1 << 26;
+const LOST_MAX: u64 = 1 << 24;
 /// How many gaps make up a commit.
 const GAPS_MAX: u64 = 1000;
 
