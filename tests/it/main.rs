@@ -19,6 +19,7 @@ mod followers;
 #[cfg(unix)]
 mod guarded;
 mod golden;
+mod gaps;
 mod same_answers;
 mod schema;
 mod snapshots;

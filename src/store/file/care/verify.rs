@@ -292,11 +292,12 @@ impl<'a> Audit<'a> {
             self.pass_runs(at);
             if let Some(audited) = self.runs.front_mut().filter(|one| one.run.coverage.from <= at) {
                 self.ought.add(event, at);
-                if audited.place.address <= at && !audited.is_told {
-                    if let Some(finding) = audited.compare_place(at, event)? {
-                        audited.is_told = true;
-                        self.found.findings.add(finding);
-                    }
+                if audited.place.address <= at
+                    && !audited.is_told
+                    && let Some(finding) = audited.compare_place(at, event)?
+                {
+                    audited.is_told = true;
+                    self.found.findings.add(finding);
                 }
             }
         }
@@ -306,7 +307,7 @@ impl<'a> Audit<'a> {
 
     /// Lets go of the runs that end at this address or before it, after holding each against what was seen.
     fn pass_runs(&mut self, at: Address) {
-        while let Some(audited) = self.runs.pop_front_if(|one| one.run.coverage.to <= at) {
+        while let Some(audited) = self.runs.front().filter(|one| one.run.coverage.to <= at) {
             let ought = std::mem::replace(&mut self.ought, Ought::new(self.terms));
             if !audited.is_told
                 && (ought.sum != audited.sum || audited.place.address != Address::MAX)
@@ -314,6 +315,7 @@ impl<'a> Audit<'a> {
                 let what = "it does not hold what the log holds";
                 self.found.findings.add(Finding::new(audited.run.name, 0, what));
             }
+            self.runs.pop_front();
         }
     }
 
