@@ -7,6 +7,7 @@ mod allocations;
 mod atomically;
 mod backup;
 mod bad_input;
+mod beside_a_writer;
 #[cfg(feature = "testing")]
 mod contract;
 mod directory;
