@@ -32,8 +32,8 @@ struct Place {
 }
 
 /// A store, and where its events lie.
-struct Patient {
-    golden: Golden,
+pub(crate) struct Patient {
+    pub(crate) golden: Golden,
     places: Vec<Place>,
 }
 
@@ -79,7 +79,7 @@ impl Patient {
     }
 
     /// Whether a mark is left that says that all of the log was synced.
-    fn is_proven(&self, damaged: &State) -> bool {
+    pub(crate) fn is_proven(&self, damaged: &State) -> bool {
         let is_whole = |file: &FileName| damaged.bytes(*file) == self.golden.state.bytes(*file);
         let head = self.golden.log.head().get();
         let last_run = |file: &FileName| matches!(file, FileName::Run(_, last) if *last == head);
@@ -124,7 +124,7 @@ impl Patient {
 }
 
 /// Does something to a file, or to two, and says what.
-fn damage(state: &mut State, random: &mut Random) -> String {
+pub(crate) fn damage(state: &mut State, random: &mut Random) -> String {
     let files: Vec<FileName> =
         state.files().into_iter().filter(|file| *file != FileName::Lock).collect();
     let segments: Vec<FileName> =
@@ -264,7 +264,7 @@ fn salvage(
     Ok(())
 }
 
-fn patients() -> Vec<Patient> {
+pub(crate) fn patients() -> Vec<Patient> {
     let large = |seed| {
         let settings = Settings { segment_bytes: 12 << 10, ..golden::settings() };
         let mut player = Player::new(SimDisk::new(seed), settings, Author::new(seed, true));
