@@ -3,14 +3,20 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use annals::store::care;
+use annals::storage::FileName;
+use annals::store::{FileStore, care};
 use annals::{ErrorKind, Position};
 
-use crate::disk::SimDisk;
+use crate::disk::{SimDisk, State};
+use crate::golden::Golden;
 use crate::oracle::{self, Complaint};
 use crate::random::Random;
+use crate::repair::repair;
 use crate::report::{self, Watch, caught};
 use crate::salvage::{Patient, damage, patients};
+
+/// How many parts of the index are changed.
+const LIES: u64 = 8_000;
 
 /// How many stores are damaged, unless `ANNALS_CRASH_CASES` says otherwise.
 const CASES: u64 = 20_000;
@@ -27,6 +33,14 @@ struct Counts {
     torn: AtomicU64,
     /// It makes use of what only a newer version knows.
     unsupported: AtomicU64,
+}
+
+/// Whether a run is not what it was, and none is missing: behind one that is, others are of no use.
+fn has_damaged_run(patient: &Patient, damaged: &State) -> bool {
+    let golden = &patient.golden;
+    let runs = golden.runs();
+    let is_damaged = |run: &FileName| damaged.bytes(*run) != golden.state.bytes(*run);
+    runs.iter().all(|run| damaged.bytes(*run).is_some()) && runs.iter().any(is_damaged)
 }
 
 fn suffer(patient: &Patient, seed: u64, counts: &Counts) -> Result<(), Complaint> {
@@ -50,6 +64,9 @@ fn suffer(patient: &Patient, seed: u64, counts: &Counts) -> Result<(), Complaint
         };
         match patient.golden.look_at(&damaged) {
             Ok(()) if !found.is_sound() => Ok(&counts.harmless),
+            Ok(()) if has_damaged_run(patient, &damaged) => {
+                Err("a part of the index is damaged, and nothing is found".to_owned())
+            }
             Ok(()) if found.up_to != patient.golden.log.head() => {
                 Err(format!("all is well, and verified only up to {}", found.up_to))
             }
@@ -102,4 +119,35 @@ fn whatever_is_answered_wrong_or_refused_is_found_by_verifying() {
         }
     });
     println!("{cases} damaged stores were verified: {counts:?}");
+}
+
+#[test]
+fn a_lie_in_the_index_is_found_by_verifying_or_changes_no_answer() {
+    let mut found = 0;
+    let mut patients = patients();
+    patients.retain(|patient| !patient.golden.runs().is_empty());
+    for seed in 1..=LIES {
+        let mut random = Random::of(&[seed, 0x11E5]);
+        let golden = &patients[random.index(patients.len())].golden;
+        let file = *random.pick(&golden.runs());
+        let mut bytes = golden.bytes(file);
+        // Most of a small run is empty; what matters stands where something stands.
+        let used: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+        let at = *random.pick(&used);
+        bytes[at] ^= 1 << random.below(8);
+        repair(file, &mut bytes);
+        let state = golden.with(file, bytes);
+        let disk = SimDisk::holding(state.clone(), seed);
+        let verified = care::verify(disk, Position::START, |_| {});
+        let is_sound = verified.is_ok_and(|verified| verified.is_sound());
+        found += u64::from(!is_sound);
+        let ask = |golden: &Golden, store: &FileStore| {
+            golden.ask(store)?;
+            oracle::some_answers(store, golden.log.events(), &golden.terms, 60, &mut random)
+        };
+        if is_sound && let Err(trouble) = caught(|| Ok(golden.look(&state, ask)?)) {
+            panic!("seed {seed}, a {} store, {file} at {at}: {trouble}", golden.name);
+        }
+    }
+    println!("{LIES} lies in the index, {found} of which are found");
 }

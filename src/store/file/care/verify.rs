@@ -228,6 +228,10 @@ impl<'a> Audit<'a> {
                     continue;
                 }
             };
+            if !sections.has_end_of(run)? {
+                let what = "the log has not the frame that it ends with";
+                self.add(Finding::new(run.name, 0, what));
+            }
             let run = Arc::clone(run);
             self.runs.push_back(Audited { run, sum, next_place: 1, place, is_told: false });
         }
