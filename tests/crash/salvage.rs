@@ -315,3 +315,33 @@ fn what_is_salvaged_is_true_and_nothing_undamaged_is_lost() {
     });
     println!("{cases} damaged stores were salvaged: {counts:?}");
 }
+
+#[test]
+fn of_an_unfinished_commit_that_nothing_proves_no_part_is_salvaged() {
+    let mut cases = 0;
+    for Patient { golden, places } in patients() {
+        let last = FileName::Segment(*golden.segments().last().unwrap());
+        for commit in 0..golden.log.commits().len() {
+            let first = golden.log.events_of(commit).len();
+            let events = &places[first..golden.log.events_of(commit + 1).len()];
+            if events.len() < 2 || events[0].file != last {
+                continue;
+            }
+            cases += 1;
+            let mut bytes = golden.bytes(last);
+            let unfinished = &events[events.len() - 1].record;
+            bytes.truncate(unfinished.end);
+            bytes[unfinished.start + 20] ^= 1;
+            let mut damaged = golden.without_runs_and_watermark();
+            damaged.put(last, bytes);
+            let (source, target) = (SimDisk::holding(damaged, 1), SimDisk::new(1));
+            let copied = care::salvage(source, target.clone(), |_| {}).unwrap();
+            let salvaged = golden::open(&target).unwrap();
+            let found = Events::new(&salvaged, Query::default()).map(Result::unwrap);
+            let found: Vec<Fact> = found.map(Fact::from).collect();
+            assert!(found == golden.log.events()[..first], "{}, commit {commit}", golden.name);
+            assert_eq!((copied.gaps, copied.head), (0, Position::new(first as u64)));
+        }
+    }
+    assert!(cases > 5, "{cases} cases");
+}

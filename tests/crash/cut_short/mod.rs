@@ -129,7 +129,8 @@ pub(super) fn is_fair(error: &Error) -> Result<(), Complaint> {
         .any(|name| text.contains(name));
     let failed =
         matches!(error.kind(), ErrorKind::Store | ErrorKind::StorageFull | ErrorKind::Poisoned);
-    let says_why = error.source().is_some() || text.contains("told to fail");
+    let why = ["told to fail", " failed: "];
+    let says_why = error.source().is_some() || why.iter().any(|why| text.contains(why));
     if failed && is_named && says_why {
         return Ok(());
     }
