@@ -241,6 +241,13 @@ impl Error {
         self
     }
 
+    /// Adds a further half-sentence to the detail.
+    pub(crate) fn also(mut self, more: &str) -> Self {
+        let so_far = self.0.detail.take().map(|detail| format!("{detail}; "));
+        self.0.detail = Some(so_far.unwrap_or_default() + more);
+        self
+    }
+
     /// Adds the stream that the error is about.
     #[must_use]
     pub fn in_stream(mut self, stream: StreamId) -> Self {

@@ -27,6 +27,8 @@ mod damage;
 mod repair;
 mod hostile;
 mod salvage;
+mod verifying;
+mod cut_short;
 mod same_trace;
 mod misplaced;
 mod rivals;

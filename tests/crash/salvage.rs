@@ -32,8 +32,8 @@ struct Place {
 }
 
 /// A store, and where its events lie.
-struct Patient {
-    golden: Golden,
+pub(crate) struct Patient {
+    pub(crate) golden: Golden,
     places: Vec<Place>,
 }
 
@@ -91,7 +91,7 @@ impl Patient {
     }
 
     /// Whether a mark is left that says that all of the log was synced.
-    fn is_proven(&self, damaged: &State) -> bool {
+    pub(crate) fn is_proven(&self, damaged: &State) -> bool {
         let is_whole = |file: &FileName| damaged.bytes(*file) == self.golden.state.bytes(*file);
         let head = self.golden.log.head().get();
         let last_run = |file: &FileName| matches!(file, FileName::Run(_, last) if *last == head);
@@ -138,7 +138,7 @@ impl Patient {
 }
 
 /// Does something to a file, or to two, and says what.
-fn damage(state: &mut State, random: &mut Random) -> String {
+pub(crate) fn damage(state: &mut State, random: &mut Random) -> String {
     let files: Vec<FileName> =
         state.files().into_iter().filter(|file| *file != FileName::Lock).collect();
     let segments: Vec<FileName> =
@@ -278,7 +278,7 @@ fn salvage(
     Ok(())
 }
 
-fn patients() -> Vec<Patient> {
+pub(crate) fn patients() -> Vec<Patient> {
     let large = |seed| {
         let settings = Settings { segment_bytes: 12 << 10, ..golden::settings() };
         let mut player = Player::new(SimDisk::new(seed), settings, Author::new(seed, true));
@@ -328,4 +328,34 @@ fn what_is_salvaged_is_true_and_nothing_undamaged_is_lost() {
         }
     });
     println!("{cases} damaged stores were salvaged: {counts:?}");
+}
+
+#[test]
+fn of_an_unfinished_commit_that_nothing_proves_no_part_is_salvaged() {
+    let mut cases = 0;
+    for Patient { golden, places } in patients() {
+        let last = FileName::Segment(*golden.segments().last().unwrap());
+        for commit in 0..golden.log.commits().len() {
+            let first = golden.log.events_of(commit).len();
+            let events = &places[first..golden.log.events_of(commit + 1).len()];
+            if events.len() < 2 || events[0].file != last {
+                continue;
+            }
+            cases += 1;
+            let mut bytes = golden.bytes(last);
+            let unfinished = &events[events.len() - 1].record;
+            bytes.truncate(unfinished.end);
+            bytes[unfinished.start + 20] ^= 1;
+            let mut damaged = golden.without_runs_and_watermark();
+            damaged.put(last, bytes);
+            let (source, target) = (SimDisk::holding(damaged, 1), SimDisk::new(1));
+            let copied = care::salvage(source, target.clone(), |_| {}).unwrap();
+            let salvaged = golden::open(&target).unwrap();
+            let found = Events::new(&salvaged, Query::default()).map(Result::unwrap);
+            let found: Vec<Fact> = found.map(Fact::from).collect();
+            assert!(found == golden.log.events()[..first], "{}, commit {commit}", golden.name);
+            assert_eq!((copied.gaps, copied.head), (0, Position::new(first as u64)));
+        }
+    }
+    assert!(cases > 5, "{cases} cases");
 }

@@ -126,6 +126,21 @@ fn a_backup_of_another_store_is_left_alone() {
 }
 
 #[test]
+fn a_backup_that_was_written_to_is_left_alone_also_where_the_store_stood_still() {
+    let scratch = Scratch::new();
+    let (from, into) = (scratch.path().join("store"), scratch.path().join("copy"));
+    let store = small(&from);
+    append(&store, "a", &["both"]);
+    backup(&from, &into);
+    let copy = small(&into);
+    append(&copy, "a", &["only here"]);
+    copy.close().unwrap();
+    let refused = care::backup(to_read(&from), Directory::new(&into).unwrap(), |_| {}).unwrap_err();
+    assert_eq!(*refused.kind(), ErrorKind::Occupied, "{refused:?}");
+    assert_eq!(events(&small(&into)).len(), 2);
+}
+
+#[test]
 fn a_store_is_restored_to_any_commit_as_a_store_of_its_own() {
     let scratch = Scratch::new();
     let from = scratch.path().join("store");

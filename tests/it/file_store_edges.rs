@@ -18,7 +18,7 @@ use annals::{NewEvent, StreamId, Version};
 use crate::directory::Directory as Temporary;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Op {
+pub(crate) enum Op {
     Read,
     Write,
     Sync,
@@ -26,7 +26,7 @@ enum Op {
 
 type Hook = Arc<dyn Fn(Op, FileName) -> io::Result<()> + Send + Sync>;
 
-struct Hooked {
+pub(crate) struct Hooked {
     inner: Directory,
     hook: Hook,
     flip: Arc<AtomicBool>,
@@ -48,7 +48,7 @@ impl std::fmt::Debug for HookedFile {
     }
 }
 impl Hooked {
-    fn new(
+    pub(crate) fn new(
         path: &Path,
         hook: impl Fn(Op, FileName) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {

@@ -7,6 +7,7 @@ mod allocations;
 mod atomically;
 mod backup;
 mod bad_input;
+mod beside_a_writer;
 #[cfg(feature = "testing")]
 mod contract;
 mod directory;
@@ -21,6 +22,7 @@ mod followers_edges;
 #[cfg(unix)]
 mod guarded;
 mod golden;
+mod gaps;
 mod same_answers;
 mod schema;
 mod snapshots;

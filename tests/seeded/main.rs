@@ -1,6 +1,6 @@
 //! The crash suite itself: it finds the bugs that are put into the store for it.
 //!
-//! A copy of the crate is made with every bug of [`writing`] and [`reading`] in it, each asleep until a variable names it. The copy is built
+//! A copy of the crate is made with every bug of [`writing`], [`reading`] and [`care`] in it, each asleep until a variable names it. The copy is built
 //! once. Then its crash suite runs once for each bug, and has to fail within seconds; and once for none, and has to pass.
 //! A bug whose place in the source is not found is a failure too, so that the list stays current.
 
@@ -9,6 +9,7 @@
 mod bugs;
 mod writing;
 mod reading;
+mod care;
 mod workbench;
 
 use std::time::Duration;
@@ -23,7 +24,7 @@ const CALM: Duration = Duration::from_secs(300);
 
 #[test]
 fn every_seeded_bug_is_found_within_seconds_and_none_where_there_is_none() {
-    let bugs = [writing::BUGS, reading::BUGS].concat();
+    let bugs = [writing::BUGS, reading::BUGS, care::BUGS].concat();
     let bench = Workbench::with(&bugs);
     // Where it fails without a bug, it finds nothing. The long searches are left out: the same suite runs by itself.
     let outcome = bench.run(None, &["--skip", "damage::no_damage"], CALM);

@@ -112,7 +112,7 @@ impl FileStore {
             _ => Error::store(source).detail("locking the directory"),
         })?;
         let cache = Arc::new(Cache::new(options.cache_bytes));
-        let recovered = recover(storage, cache, options.recent_bytes)?;
+        let recovered = recover(storage, cache, options.recent_bytes).map_err(hint_at_copying)?;
         let engine = Arc::new(Engine::new(recovered, options, lock));
         let signal = Arc::new(Signal::default());
         let worker = if engine.has_thread() { Some(start(&engine, &signal)?) } else { None };
@@ -194,6 +194,16 @@ impl FileOptions {
     /// Opens the store on a disk of your own.
     pub fn open_on(self, storage: impl Storage) -> Result<FileStore, Error> {
         FileStore::open_with(Arc::new(storage), self)
+    }
+}
+
+/// Damage that shows when a store is opened may be due to how its directory was copied.
+pub(super) fn hint_at_copying(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Damaged { .. } => error.also(
+            "if this is a copy of a store that was in use, make it with `store::care::backup`",
+        ),
+        _ => error,
     }
 }
 

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::address::Address;
 use super::chase::Chase;
-use super::file_store::FileStore;
+use super::file_store::{FileStore, hint_at_copying};
 use super::options::FileOptions;
 use super::pages::page;
 use super::reader::Reader;
@@ -85,10 +85,13 @@ impl FileOptions {
 
     /// The same on a disk of your own, of which nothing is asked but to list, to open and to read.
     pub fn follow_on(self, storage: impl Storage) -> Result<Follower, Error> {
-        let (mut chase, reader) = Chase::new(Arc::new(storage), self)?;
-        chase.begin_anew(&reader)?;
-        chase.catch_up(&reader)?;
-        Ok(Follower { reader, chase: Mutex::new(chase) })
+        let follow = || {
+            let (mut chase, reader) = Chase::new(Arc::new(storage), self)?;
+            chase.begin_anew(&reader)?;
+            chase.catch_up(&reader)?;
+            Ok(Follower { reader, chase: Mutex::new(chase) })
+        };
+        follow().map_err(hint_at_copying)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::position::Position;
 use crate::progress::Progress;
 use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::address::Address;
+use crate::store::file::beginning::StoreId;
 use crate::store::file::fault::{Fault, failed};
 use crate::store::file::recovery::{name_segment, write_store};
 use crate::store::file::scan::{Scan, Step, Tip};
@@ -30,7 +31,10 @@ pub struct BackedUp {
 /// [follower](crate::store::FileStore::follow) reads it as it is. Of an earlier backup in the directory only what is new is
 /// written; one that was written to as a store is left alone, with an error of the kind [`Occupied`](ErrorKind::Occupied). All of the
 /// log that is read is verified: a damaged store is refused, and the earlier backup stays what it was. If this is
-/// interrupted, run it again.
+/// interrupted, run it again; an earlier backup opens meanwhile with at least what it had.
+///
+/// What is new in the last segment of an earlier backup is synced there in as many steps as the store took for it, so that no
+/// crash leaves less than was there before; all else in one step for each segment.
 pub fn backup(
     store: impl Storage,
     into: impl Storage,
@@ -49,10 +53,16 @@ pub fn backup(
     if !is_new && Sections::of(&target)?.store != sections.store {
         return Err(Error::new(ErrorKind::Occupied).detail("by another store"));
     }
+    let (end, mark) = (sections.end()?, open_watermark(&target, sections.store)?.1);
+    if mark.is_some_and(|mark| mark.end > end) {
+        return Err(written_to());
+    }
     let mut copy = Copying {
         source,
         target,
-        end: sections.end()?,
+        end,
+        mark,
+        is_new,
         tip: Tip::at(Address::MIN, Position::START, 0, i64::MIN),
         written: 0,
     };
@@ -91,6 +101,9 @@ struct Copying {
     target: Arc<dyn Storage>,
     /// Where the backup is to end.
     end: Address,
+    /// How far an earlier one is known to be synced.
+    mark: Option<Mark>,
+    is_new: bool,
     tip: Tip,
     written: u64,
 }
@@ -114,9 +127,8 @@ impl Copying {
         let file = file.map_err(failed("opening", into))?;
         let limit = if is_followed { section.length } else { self.end.offset().into() };
         let mut header = vec![0; SEGMENT_HEADER_BYTES as usize];
-        let missing = || Fault::Short.at(name, 0);
-        section.file.read_exact_at(0, &mut header).map_err(|_| missing())?;
-        let (says, chain) = section.header.ok_or_else(missing)?;
+        section.file.read_exact_at(0, &mut header).map_err(failed("reading", name))?;
+        let (says, chain) = section.header.ok_or_else(|| Fault::Short.at(name, 0))?;
         let is_first = self.tip.end == Address::MIN;
         if !is_first && (says.predecessor_chain, says.last_time) != (self.tip.chain, self.tip.time)
         {
@@ -124,11 +136,20 @@ impl Copying {
             return Err(what.at(name, 0));
         }
         (self.tip.end, self.tip.chain) = (section.start(), chain);
-        let mut part = Part { file: &*file, name: into, at: 0, bytes: header };
+        let is_marked = |mark: &Mark| is_there && mark.tag == section.tag;
+        let synced = self.mark.filter(is_marked).map_or(0, |mark| mark.end.offset().into());
+        let mut part = Part { file: &*file, name: into, at: 0, bytes: header, synced };
+        // Nobody opens what has no identity, or not the name of a segment.
+        let is_shown = is_there && !self.is_new;
         let mut scan = Scan::new(Arc::clone(&section.file), section.tag, limit, self.tip);
         loop {
             match scan.next(|_, _| {})? {
                 Step::Frame { bytes, header, .. } => {
+                    // What the frame says to be synced has to be, here too, before the frame can be found.
+                    if is_shown && u64::from(header.synced) > part.synced {
+                        self.written += part.put()?;
+                        part.sync()?;
+                    }
                     part.bytes.extend_from_slice(bytes);
                     read(header.length.into());
                 }
@@ -142,7 +163,7 @@ impl Copying {
         self.written += part.put()?;
         self.tip = scan.tip;
         file.set_len(part.at).map_err(failed("cutting", into))?;
-        file.sync().map_err(failed("syncing", into))?;
+        part.sync()?;
         if is_there { Ok(()) } else { name_segment(&self.target, section.number) }
     }
 
@@ -188,13 +209,7 @@ impl Copying {
     /// Writes down how far the backup goes.
     fn watermark(&self, sections: &Sections) -> Result<(), Error> {
         let name = FileName::Watermark;
-        let file = match self.target.open(name) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.target.create(name),
-            other => other,
-        };
-        let file = file.map_err(failed("opening", name))?;
-        let (mut watermark, _) =
-            Watermark::read(file, sections.store).map_err(failed("reading", name))?;
+        let (mut watermark, _) = open_watermark(&self.target, sections.store)?;
         let last = sections.all.iter().find(|section| section.number == self.end.segment());
         let tag = last.map_or(0, |section| section.tag);
         let mark = Mark { tag, end: self.end, position: self.tip.head, is_shut: true };
@@ -204,12 +219,32 @@ impl Copying {
     }
 }
 
+/// The watermark of a backup, and what it says.
+fn open_watermark(
+    target: &Arc<dyn Storage>,
+    store: StoreId,
+) -> Result<(Watermark, Option<Mark>), Error> {
+    let name = FileName::Watermark;
+    let file = match target.open(name) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => target.create(name),
+        other => other,
+    };
+    let file = file.map_err(failed("opening", name))?;
+    Watermark::read(file, store).map_err(failed("reading", name))
+}
+
+fn written_to() -> Error {
+    Error::new(ErrorKind::Occupied).detail("by a backup that was written to")
+}
+
 /// A part of a segment that is to be in the backup.
 struct Part<'f> {
     file: &'f dyn StorageFile,
     name: FileName,
     at: u64,
     bytes: Vec<u8>,
+    /// Up to where it is synced. What can be read behind that may be what a failed sync has given up, and is written again.
+    synced: u64,
 }
 
 impl Part<'_> {
@@ -218,18 +253,20 @@ impl Part<'_> {
         let mut there = vec![0; self.bytes.len()];
         let read =
             self.file.read_up_to(self.at, &mut there).map_err(failed("reading", self.name))?;
-        let both = || self.bytes.iter().zip(&there[..read]);
-        if both().any(|(new, old)| *old != 0 && old != new) {
-            return Err(Error::new(ErrorKind::Occupied).detail("by a backup that was written to"));
+        if self.bytes.iter().zip(&there[..read]).any(|(new, old)| *old != 0 && old != new) {
+            return Err(written_to());
         }
-        let same = both().take_while(|(new, old)| new == old).count();
-        let rest = &self.bytes[same..];
-        self.file
-            .write_all_at(self.at + same as u64, rest)
-            .map_err(failed("writing", self.name))?;
+        let known = self.synced.saturating_sub(self.at).min(self.bytes.len() as u64);
+        let rest = &self.bytes[usize::try_from(known).expect("at most a length")..];
+        self.file.write_all_at(self.at + known, rest).map_err(failed("writing", self.name))?;
         let written = rest.len() as u64;
         self.at += self.bytes.len() as u64;
         self.bytes.clear();
         Ok(written)
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        self.synced = self.synced.max(self.at);
+        self.file.sync().map_err(failed("syncing", self.name))
     }
 }

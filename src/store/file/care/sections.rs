@@ -198,6 +198,18 @@ impl Sections {
         })
     }
 
+    /// Whether the log holds the frame that a run ends with. That a segment is missing is found elsewhere.
+    pub(super) fn has_end_of(&self, run: &Run) -> Result<bool, Error> {
+        let at = run.coverage.last_frame;
+        let same = |section: &&Section| section.number == at.segment();
+        let Some(section) = self.all.iter().find(same) else { return Ok(true) };
+        let mut bytes = [0; FRAME_HEADER_BYTES as usize];
+        let read = section.file.read_up_to(at.offset().into(), &mut bytes);
+        let read = read.map_err(failed("reading", section.name()))?;
+        let header = FrameHeader::decode(&bytes[..read], section.tag);
+        Ok(header.is_ok_and(|(header, sum)| run.coverage.ends_with(&header, sum)))
+    }
+
     fn read_watermark(&mut self, storage: &dyn Storage) -> Result<(), Error> {
         let name = FileName::Watermark;
         let Some(file) = open(storage, name)? else { return Ok(()) };

@@ -173,7 +173,7 @@ impl<'s> Survey<'s> {
         if self.chain.is_none() && !self.resume(&mut scan, &search, start.offset().into(), visit)? {
             return Ok(());
         }
-        let mut resumed = None;
+        let (mut resumed, mut looked_again) = (None, None);
         loop {
             let mut seen = scan.tip.end.offset().into();
             let mut failed = Ok(());
@@ -195,8 +195,13 @@ impl<'s> Survey<'s> {
                 Step::Bad { offset, fault } => (offset, fault),
             };
             failed?;
-            let is_last = next.is_none();
-            if is_last && !self.is_promised(before, &search)? {
+            if next.is_none() && looked_again != Some(before) {
+                if self.is_promised(before, &search)? {
+                    // A writer that is at work may have written it since it was read. Now it has to be there.
+                    looked_again = Some(before);
+                    scan = Scan::new(Arc::clone(&section.file), section.tag, limit, scan.tip);
+                    continue;
+                }
                 visit(Piece::Torn { at: before })?;
                 if self.thoroughness == Thoroughness::Proven {
                     return Ok(());
@@ -231,6 +236,10 @@ impl<'s> Survey<'s> {
 
     fn show(&mut self, at: Address, record: &Record<'_>, visit: Visitor<'_>) -> Result<(), Error> {
         let position = record.event.position();
+        if position <= self.head {
+            // It was shown when its frame was looked at for the first time.
+            return Ok(());
+        }
         if !self.can_come_next(position, at) {
             let (name, offset) = (FileName::Segment(at.segment()), at.offset().into());
             self.pending.push(Finding::new(name, offset, "a record has an impossible position"));

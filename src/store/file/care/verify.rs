@@ -243,6 +243,10 @@ impl<'a, 'r> Audit<'a, 'r> {
                     (None, true)
                 }
             };
+            if !sections.has_end_of(run)? {
+                let what = "the log has not the frame that it ends with";
+                audit.add(Finding::new(run.name, 0, what));
+            }
             audit.runs.push(Audited { run, ought, place, next_place: 1, is_told });
         }
         Ok(audit)

@@ -26,6 +26,7 @@ use crate::store::file::beginning::{self, BEGINNING_BYTES, Kind, StoreId};
 use crate::store::file::bytes::Fields;
 use crate::store::file::cache::{BLOCK_BYTES, Cache, CachedFile};
 use crate::store::file::fault::{Fault, failed};
+use crate::store::file::frame::FrameHeader;
 
 /// Which part of the log a run covers, and how to go on behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,14 @@ pub(in crate::store::file) struct Coverage {
     pub(in crate::store::file) last_time: i64,
     /// The checksum of the last frame's header.
     pub(in crate::store::file) last_chain: u32,
+}
+
+impl Coverage {
+    /// Whether the last frame is the one with this header, whose checksum this is.
+    pub(in crate::store::file) fn ends_with(&self, header: &FrameHeader, sum: u32) -> bool {
+        let end = self.last_frame.number().checked_add(header.length.into());
+        sum == self.last_chain && end == Some(self.to.number()) && header.last() == self.last
+    }
 }
 
 /// How many blocks of each kind there are.

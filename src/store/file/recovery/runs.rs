@@ -74,7 +74,7 @@ pub(in crate::store::file) fn choose(
 
 /// Checks that the log holds the frame that a run ends with.
 pub(in crate::store::file) fn confirm(log: &Log, run: &Run) -> Result<(), Error> {
-    let Coverage { last_frame, to, last, last_chain, .. } = run.coverage;
+    let Coverage { last_frame, last, .. } = run.coverage;
     let name = FileName::Segment(last_frame.segment());
     let damaged = |fault: Fault| fault.at(name, last_frame.offset().into()).at_position(last);
     let Some(segment) = log.segment(last_frame.segment()) else {
@@ -84,9 +84,8 @@ pub(in crate::store::file) fn confirm(log: &Log, run: &Run) -> Result<(), Error>
     let mut bytes = vec![0; FRAME_HEADER_BYTES as usize];
     log.read(last_frame, &mut bytes)?;
     let (header, sum) = FrameHeader::decode(&bytes, segment.header.tag).map_err(damaged)?;
-    let end = last_frame.number() + u64::from(header.length);
-    if sum != last_chain || end != to.number() || header.last() != last {
-        return Err(damaged(Fault::Wrong("an index run that is whole was made of another frame")));
+    if run.coverage.ends_with(&header, sum) {
+        return Ok(());
     }
-    Ok(())
+    Err(damaged(Fault::Wrong("an index run that is whole was made of another frame")))
 }
