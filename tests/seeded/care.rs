@@ -19,7 +19,7 @@ pub(crate) const BUGS: &[Bug] = &[
         found_by: "salvage",
         changes: &[(
             "store/file/care/lost.rs",
-            "stream.last = Version::new(stream.last.get() + 1);",
+            "stream.last = Version::new(stream.last.get().saturating_add(1));",
             r#"let behind = crate::bug("a gap is given the version behind its own");
             stream.last = Version::new(stream.last.get() + 1 + u64::from(behind));"#,
         )],
@@ -85,9 +85,9 @@ pub(crate) const BUGS: &[Bug] = &[
         found_by: "verifying",
         changes: &[(
             "store/file/care/verify.rs",
-            "if self.place != (Place { position: event.position(), time, address: at }) {",
+            "let finding = if due == (Place { position: event.position(), time, address: at }) {",
             r#"let any = crate::bug("verifying passes over the places");
-        if !any && self.place != (Place { position: event.position(), time, address: at }) {"#,
+        let finding = if any || due == (Place { position: event.position(), time, address: at }) {"#,
         )],
     },
     Bug {

@@ -19,11 +19,16 @@ use crate::store::file::record::RECORD_BYTES_MIN;
 use crate::store::file::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::store::file::watermark::Watermark;
 
+/// How long segments are taken to have been of which nothing else is known.
+const SEGMENT_BYTES: u64 = 128 << 20;
+
 /// A segment, or what is left of one.
 pub(super) struct Section {
     pub(super) number: u32,
     pub(super) file: Arc<dyn StorageFile>,
     pub(super) length: u64,
+    /// How long it can have been: as it is, or as its successor says or does not say.
+    whole: u64,
     pub(super) tag: u64,
     /// What it says of itself, and what the chain of its frames begins with; `None` if that is damaged.
     pub(super) header: Option<(SegmentHeader, u32)>,
@@ -124,6 +129,12 @@ impl Sections {
             }
             last = one.number;
         }
+        for place in 1..self.all.len() {
+            let header = self.all[place].header;
+            let says = header.map_or(SEGMENT_BYTES, |(header, _)| header.predecessor_length.into());
+            let before = &mut self.all[place - 1];
+            before.whole = before.whole.max(says);
+        }
     }
 
     /// Leaves out the segments that hold no events after this position, as far as those behind them tell.
@@ -156,13 +167,12 @@ impl Sections {
 
     /// How many records there can be between two addresses at most, also in segments that are missing.
     pub(super) fn records_between(&self, from: Address, to: Address) -> u64 {
-        const SEGMENT_BYTES: u64 = 128 << 20;
-        let largest = self.all.iter().map(|section| section.length).max();
-        let missing = largest.unwrap_or(0).max(SEGMENT_BYTES);
+        let missing = self.all.iter().map(|section| section.whole).max();
+        let missing = missing.unwrap_or(0).max(SEGMENT_BYTES);
         let before = |end: Address| {
             let whole = end.segment().saturating_sub(self.first);
             let there = self.all.iter().filter(|section| section.number < end.segment());
-            let (count, bytes) = there.fold((0, 0), |(n, sum), one| (n + 1, sum + one.length));
+            let (count, bytes) = there.fold((0, 0), |(n, sum), one| (n + 1, sum + one.whole));
             let missing = u64::from(whole).saturating_sub(count).saturating_mul(missing);
             missing.saturating_add(bytes).saturating_add(end.offset().into())
         };
@@ -258,7 +268,8 @@ impl Sections {
                 }
                 let (number, tag) = (header.number, header.tag);
                 let first = header.first;
-                Section { number, file, length, tag, header: Some((header, chain)), first, named }
+                let header = Some((header, chain));
+                Section { number, file, length, whole: length, tag, header, first, named }
             }
             Err(fault) => {
                 self.findings.push(Finding::of_fault(name, 0, fault)?);
@@ -268,7 +279,8 @@ impl Sections {
                     });
                 let tag = if is_foreign { None } else { learn_tag(&*file, name, length)? };
                 let Some((tag, first)) = tag else { return Ok(()) };
-                Section { number: named, file, length, tag, header: None, first, named }
+                let (number, whole) = (named, length);
+                Section { number, file, length, whole, tag, header: None, first, named }
             }
         };
         self.all.push(section);

@@ -58,14 +58,14 @@ impl<'s> Survey<'s> {
             sections,
             thoroughness,
             head: sections.before,
-            end: sections.all.first().map_or(Address::MIN, Section::start),
+            end: Address::new(sections.first, SEGMENT_HEADER_BYTES),
             time: i64::MIN,
             chain: None,
             pending: Vec::new(),
         }
     }
 
-    /// Shows everything to a visitor. Returns the last position that the log once had, as far as that is known.
+    /// Shows everything to a visitor. Returns the last position that the log once had beyond that, as far as it is known.
     pub(super) fn run(mut self, visit: Visitor<'_>) -> Result<Position, Error> {
         self.pending.extend(self.sections.findings.iter().cloned());
         let mut expected = self.sections.first;
@@ -85,21 +85,20 @@ impl<'s> Survey<'s> {
             self.pending.push(Finding::new(FileName::Segment(expected), 0, what));
         }
         let synced = self.sections.synced.max(self.end);
-        let mut head = self.head;
-        if self.can_come_next(self.sections.head, synced) {
-            head = head.max(self.sections.head);
-        } else if self.sections.head > head {
+        let head = Some(self.sections.head).filter(|head| *head > self.head);
+        let known = head.filter(|head| self.can_come_next(*head, synced));
+        if head != known {
             let what = "it tells of more events than there can have been";
             self.pending.push(Finding::new(FileName::Watermark, 0, what));
         }
-        let next = head.checked_add(1).filter(|_| head > self.head);
+        let next = known.and_then(|head| head.checked_add(1));
         if next.is_some() && self.pending.is_empty() {
             let file = FileName::Segment(expected.saturating_sub(1));
             let what = "the log ends before what is known to have been synced";
             self.pending.push(Finding::new(file, 0, what));
         }
         self.tell_pending(next, visit)?;
-        Ok(head)
+        Ok(known.unwrap_or(Position::START))
     }
 
     /// Whether the events that would be lost before this position can have lain before this address.
