@@ -123,10 +123,13 @@ fn whatever_is_answered_wrong_or_refused_is_found_by_verifying() {
 
 #[test]
 fn a_lie_in_the_index_is_found_by_verifying_or_changes_no_answer() {
+    const TEST: &str = "verifying::a_lie_in_the_index_is_found_by_verifying_or_changes_no_answer";
+    let lies = report::number("ANNALS_CRASH_CASES").unwrap_or(LIES);
+    let first = report::number("ANNALS_CRASH_SEED").unwrap_or(1);
     let mut found = 0;
     let mut patients = patients();
     patients.retain(|patient| !patient.golden.runs().is_empty());
-    for seed in 1..=LIES {
+    for seed in first..first + lies {
         let mut random = Random::of(&[seed, 0x11E5]);
         let golden = &patients[random.index(patients.len())].golden;
         let file = *random.pick(&golden.runs());
@@ -146,8 +149,19 @@ fn a_lie_in_the_index_is_found_by_verifying_or_changes_no_answer() {
             oracle::some_answers(store, golden.log.events(), &golden.terms, 60, &mut random)
         };
         if is_sound && let Err(trouble) = caught(|| Ok(golden.look(&state, ask)?)) {
-            panic!("seed {seed}, a {} store, {file} at {at}: {trouble}", golden.name);
+            let repeat = format!("ANNALS_CRASH_CASES=1 {}", report::command(TEST, seed, "''"));
+            panic!("a {} store, {file} at {at}: {trouble}\nrepeat: {repeat}", golden.name);
         }
     }
-    println!("{LIES} lies in the index, {found} of which are found");
+    println!("{lies} lies in the index, {found} of which are found");
+}
+
+#[test]
+fn a_store_of_which_only_the_identity_is_left_is_not_sound() {
+    let golden = &patients()[0].golden;
+    let mut state = golden.without_runs_and_watermark();
+    golden.segments().into_iter().for_each(|number| state.take(FileName::Segment(number)));
+    let found = care::verify(SimDisk::holding(state, 1), Position::START, |_| {}).unwrap();
+    let files: Vec<_> = found.findings.iter().map(|finding| finding.file.as_str()).collect();
+    assert_eq!(files, ["0000000001.log"], "{found:?}");
 }

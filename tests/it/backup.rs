@@ -123,6 +123,12 @@ fn a_backup_of_another_store_is_left_alone() {
         care::backup(to_read(&other), Directory::new(&into).unwrap(), |_| {}).unwrap_err();
     assert_eq!(*refused.kind(), ErrorKind::Occupied);
     check(backed_up, &into, &one_store);
+    // As a first backup leaves it that was interrupted.
+    std::fs::remove_file(into.join("store")).unwrap();
+    let refused =
+        care::backup(to_read(&other), Directory::new(&into).unwrap(), |_| {}).unwrap_err();
+    assert_eq!(*refused.kind(), ErrorKind::Occupied);
+    check(backup(&one, &into), &into, &one_store);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::RecordedEvent;
 use crate::id::StreamId;
 use crate::position::{Position, Version};
+use crate::progress::Progress;
 use crate::storage::FileName;
 use crate::store::file::address::Address;
 use crate::store::file::index::{Hash, Terms};
@@ -71,7 +72,7 @@ impl Lost {
             }
             _ => {}
         };
-        let mut progress = |progress: crate::Progress| read(progress.done);
+        let mut progress = |progress: Progress| read(progress.done);
         let found = audit(sections, Thoroughness::Everything, &mut progress, &mut see)?;
         let mut lost = Self {
             terms: Terms::of_store(sections.store),

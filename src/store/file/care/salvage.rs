@@ -34,7 +34,8 @@ pub struct Copied {
 ///
 /// Positions, versions, times and ids stay what they were. Where events are lost, [gaps](crate::RecordedEvent::is_gap) stand:
 /// each at its version in its stream, if the index or the other events of the commit tell which that was. A commit of which a part
-/// is lost keeps the rest. What the damaged store has not proven to be synced is taken over if it is whole.
+/// is lost keeps the rest. What the damaged store has not proven to be synced is taken over if it is whole. Of a segment that is
+/// there twice, one is read.
 ///
 /// The damaged store is only read. The new one has an id of its own and names the other as its parent. Until it is complete, it has
 /// no identity and is refused as damaged; if this is interrupted, remove what is there and begin anew.

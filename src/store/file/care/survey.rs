@@ -80,7 +80,7 @@ impl<'s> Survey<'s> {
             let next = self.sections.all.get(place + 1);
             self.section(section, next, visit)?;
         }
-        if self.sections.synced.segment() >= expected {
+        if self.sections.synced.segment() >= expected || self.sections.all.is_empty() {
             let what = "the segment is missing";
             self.pending.push(Finding::new(FileName::Segment(expected), 0, what));
         }
