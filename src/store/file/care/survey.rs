@@ -104,8 +104,7 @@ impl<'s> Survey<'s> {
     /// Whether the events that would be lost before this position can have lain before this address.
     fn can_come_next(&self, position: Position, at: Address) -> bool {
         let lost = position.get().checked_sub(self.head.get().saturating_add(1));
-        lost == Some(0)
-            || lost.is_some_and(|lost| lost <= self.sections.records_between(self.end, at))
+        lost.is_some_and(|lost| lost <= self.sections.records_between(self.end, at))
     }
 
     /// Tells what was found since the last record, now that the next position is known.
@@ -239,12 +238,15 @@ impl<'s> Survey<'s> {
             // It was shown when its frame was looked at for the first time.
             return Ok(());
         }
-        if !self.can_come_next(position, at) {
+        let is_next = position.get() == self.head.get() + 1;
+        if !is_next && !self.can_come_next(position, at) {
             let (name, offset) = (FileName::Segment(at.segment()), at.offset().into());
             self.pending.push(Finding::new(name, offset, "a record has an impossible position"));
             return Ok(());
         }
-        self.tell_pending(Some(position), visit)?;
+        if !is_next || !self.pending.is_empty() {
+            self.tell_pending(Some(position), visit)?;
+        }
         (self.head, self.end) = (position, at.plus(record.length));
         self.time = record.event.recorded_at().timestamp_micros();
         visit(Piece::Record(at, record))

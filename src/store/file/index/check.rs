@@ -6,7 +6,7 @@ use super::leaf::Pair;
 use super::place::Place;
 use super::run::Run;
 use super::tally::{TYPES_MAX, Tally};
-use super::terms::{Hash, Terms};
+use super::terms::{Hash, Terms, fold};
 use crate::error::Error;
 use crate::event::RecordedEvent;
 use crate::position::Version;
@@ -19,16 +19,14 @@ use crate::store::file::fault::Fault;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::store::file) struct Sum {
     pairs: u64,
-    sum: u128,
+    sum: u64,
 }
 
 impl Sum {
     fn add(&mut self, (hash, address): Pair) {
-        let mixed = (u128::from(hash) << 64 | u128::from(address.number()))
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
-        let mixed = (mixed ^ mixed >> 67).wrapping_mul(0xD6E8_FEB8_6659_FD93_C2B2_AE3D_27D4_EB4F);
+        let mixed = fold(hash ^ 0x9E37_79B9_7F4A_7C15, address.number() ^ 0xD6E8_FEB8_6659_FD93);
         self.pairs += 1;
-        self.sum = self.sum.wrapping_add(mixed ^ mixed >> 71);
+        self.sum = self.sum.wrapping_add(fold(mixed ^ hash, 0xF39C_C060_5CED_C835));
     }
 }
 
@@ -38,12 +36,14 @@ pub(in crate::store::file) struct Ought {
     terms: Terms,
     sum: Sum,
     tally: Tally,
+    last_type: Hash,
     hashes: Vec<Hash>,
 }
 
 impl Ought {
     pub(in crate::store::file) fn new(terms: Terms) -> Self {
-        Self { terms, sum: Sum::default(), tally: Tally::default(), hashes: Vec::new() }
+        let (sum, tally) = (Sum::default(), Tally::default());
+        Self { terms, sum, tally, last_type: 0, hashes: Vec::new() }
     }
 
     /// Adds an event, and returns the hash of its stream.
@@ -60,7 +60,11 @@ impl Ought {
         }
         self.tally.commits += u64::from(event.commit().is_first());
         self.tally.streams += u64::from(event.version() == Version::new(1));
-        self.tally.types.insert(self.terms.event_type_name(event.event_type()));
+        let event_type = self.terms.event_type_name(event.event_type());
+        if self.last_type != event_type {
+            self.tally.types.insert(event_type);
+            self.last_type = event_type;
+        }
         // The stream is the first of an event's terms.
         hashes[0]
     }

@@ -23,6 +23,8 @@ pub(in crate::store::file) struct Recent {
     streams: Vec<Address>,
     /// The hashes of the event types.
     types: BTreeSet<Hash>,
+    /// The one that was added last; 0 if none was, or it may be gone.
+    last_type: Hash,
     /// How much log was indexed.
     log_bytes: u64,
     /// Where the last record ends.
@@ -64,6 +66,7 @@ impl Recent {
             commits: Vec::new(),
             streams: Vec::new(),
             types: BTreeSet::new(),
+            last_type: 0,
             log_bytes: 0,
             end: Address::MIN,
         }
@@ -86,7 +89,11 @@ impl Recent {
         }
         self.commits.extend(event.commit().is_first().then_some(address));
         self.streams.extend((event.version() == Version::new(1)).then_some(address));
-        self.types.insert(self.terms.event_type_name(event.event_type()));
+        let event_type = self.terms.event_type_name(event.event_type());
+        if self.last_type != event_type {
+            self.types.insert(event_type);
+            self.last_type = event_type;
+        }
         let postings = &mut self.postings;
         self.terms.of_event(event, |hash| {
             postings
@@ -111,6 +118,7 @@ impl Recent {
             postings.all().first().is_some_and(|first| *first < from)
         });
         self.types.retain(|hash| self.postings.contains_key(hash));
+        self.last_type = 0;
     }
 
     pub(in crate::store::file) fn tally(&self) -> Tally {

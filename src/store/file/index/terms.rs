@@ -29,7 +29,7 @@ pub(in crate::store::file) struct Terms {
 const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// The product of two numbers, its upper half folded into the lower.
-fn fold(a: u64, b: u64) -> u64 {
+pub(super) fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     lower_half_of_large(product) ^ lower_half_of_large(product >> 64)
 }
