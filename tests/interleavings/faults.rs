@@ -20,6 +20,8 @@ pub(crate) enum Fault {
     PublishesInSilence,
     ForgetsTheFirstReason,
     ClosesInSilence,
+    NotifiesBeforeItInterrupts,
+    InterruptsInSilence,
     WakesForTheAcknowledged,
     LooksAwayBeforeItSleeps,
     // In how both are used:

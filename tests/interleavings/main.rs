@@ -27,7 +27,7 @@ use surroundings::{error, position, store};
 
 type Law = fn();
 
-const LAWS: usize = 11;
+const LAWS: usize = 12;
 
 /// All laws, for the sources or for their copies.
 macro_rules! laws {
@@ -46,6 +46,10 @@ macro_rules! laws {
             ),
             ("nobody misses a publication", laws::nobody_misses_what_is_published),
             ("closing wakes everybody", laws::closing_wakes_everybody),
+            (
+                "an interrupt ends waits",
+                laws::an_interrupt_ends_the_waits_that_it_is_for_and_no_other,
+            ),
             (
                 "waiting for a time",
                 laws::who_waits_for_a_time_is_told_how_far_it_is_or_that_it_is_over,
@@ -114,7 +118,7 @@ fn found_after(fault: Fault, law: Law, most: usize) -> Option<usize> {
     thread::spawn(check).join().unwrap()
 }
 
-const FAULTS: [Fault; 20] = [
+const FAULTS: [Fault; 22] = [
     Fault::TakesAnyAnswer,
     Fault::LeadsBesideAnother,
     Fault::LooksAwayBeforeItWaits,
@@ -129,6 +133,8 @@ const FAULTS: [Fault; 20] = [
     Fault::PublishesInSilence,
     Fault::ForgetsTheFirstReason,
     Fault::ClosesInSilence,
+    Fault::NotifiesBeforeItInterrupts,
+    Fault::InterruptsInSilence,
     Fault::WakesForTheAcknowledged,
     Fault::LooksAwayBeforeItSleeps,
     Fault::AnswersBeforeItPublishes,

@@ -12,6 +12,10 @@ pub(crate) mod store {
     pub(crate) mod event_store {
         pub(crate) use annals::store::Head;
     }
+
+    pub(crate) mod interrupt {
+        pub(crate) use annals::store::Interrupt;
+    }
 }
 
 /// An address is a number here.
