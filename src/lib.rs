@@ -70,6 +70,7 @@
 //! | carry out commands, load, travel in time, read history | [`Repository`] and the module [`repository`] |
 //! | model a domain | [`Aggregate`], [`Context`], [`Draft`] |
 //! | say who did it and what it belongs to | [`Metadata`] |
+//! | catch up with what happens and follow it | [`Subscription`] |
 //! | change an event type that has been stored | [`codec::Upcasters`], [`testing::SchemaLock`] |
 //! | test aggregates | [`testing::Scenario`] |
 //! | choose durability, sizes, use of memory | [`store::FileOptions`] |
@@ -146,6 +147,7 @@ mod at;
 pub mod aggregate;
 pub mod snapshot;
 mod backing;
+pub mod subscription;
 pub mod repository;
 mod unit;
 pub mod view;
@@ -169,6 +171,7 @@ pub use position::{Position, SchemaVersion, Version};
 pub use progress::Progress;
 pub use repository::{ExecuteError, Refusal, Repository};
 pub use store::Conflict;
+pub use subscription::Subscription;
 pub use unit::{Committed, Unit};
 
 #[cfg(doctest)]

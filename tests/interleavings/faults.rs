@@ -29,6 +29,13 @@ pub(crate) enum Fault {
     PublishesBeforeItSyncs,
     SyncsOutsideItsTurn,
     WritesInSpiteOfThePoison,
+    // In how a subscription goes on:
+    TakesALaterHead,
+    TakesTheAcknowledged,
+    WaitsForOneMore,
+    WaitsForGood,
+    ForgetsTheRest,
+    MovesOnBeforeItIsDone,
 }
 
 thread_local! {
