@@ -52,8 +52,8 @@ use crate::store::{EventStore, Filter};
 /// # What it sees
 ///
 /// What is durable, and nothing else: what it has handed out is never lost. Of a store that
-/// [buffers](crate::store::Durability::Buffered) it sees what is synced. [`position`](Self::position) says how far it is;
-/// another subscription that begins [`after`](Self::after) it goes on exactly there. Whoever keeps the position once an event is
+/// [buffers](crate::store::Durability::Buffered) it sees what is synced. [`checkpoint`](Self::checkpoint) says how far it is;
+/// another subscription that begins [`after`](Self::after) it goes on exactly there. Whoever keeps the checkpoint once an event is
 /// handled handles each event at least once, also across crashes.
 ///
 /// # How it ends
@@ -89,7 +89,7 @@ impl Subscription {
 
     /// With their meaning of today: the events of the filter that are of this aggregate type, and no others.
     ///
-    /// What an upcaster splits is handed out whole before [`position`](Self::position) moves on. A
+    /// What an upcaster splits is handed out whole before [`checkpoint`](Self::checkpoint) moves on. A
     /// [gap](RecordedEvent::is_gap) is an error of the kind [`MissingEvents`](crate::ErrorKind::MissingEvents), where it
     /// stands in a stream of the type, or nobody knows where.
     ///
@@ -123,7 +123,7 @@ impl Subscription {
     /// Hands the next events to `handle`, as many as were read at once, without a copy of any. `None` if none came in this time, or
     /// if the subscription has ended.
     ///
-    /// Only when `handle` has succeeded does [`position`](Self::position) move on. After an error, which is handed through, the next
+    /// Only when `handle` has succeeded does [`checkpoint`](Self::checkpoint) move on. After an error, which is handed through, the next
     /// call brings the same events again.
     ///
     /// ```
@@ -167,10 +167,10 @@ impl<T> Subscription<T> {
         Ok(self.after(head))
     }
 
-    /// Everything up to here was handed out, or does not match. It moves on with each event, and also over those that do not
-    /// match.
+    /// Everything up to this position was handed out, or does not match. It moves on with each event, and also over those that do
+    /// not match.
     #[must_use]
-    pub fn position(&self) -> Position {
+    pub fn checkpoint(&self) -> Position {
         self.source.position()
     }
 

@@ -27,6 +27,7 @@ mod snapshots;
 mod snapshots_on_disk;
 mod statistics;
 mod structure;
+mod subscriptions;
 mod time_travel;
 mod transfer;
 mod views;
