@@ -43,8 +43,8 @@ use crate::position::{Position, Version};
 ///    refused with the kind [`TimeBeforeLast`](crate::ErrorKind::TimeBeforeLast). [`Commit::time_of_recording`] decides.
 ///
 /// 6. **A wait ends** once the durable head is after the position, the time is over, or its [`Interrupt`] is raised by
-///    [`interrupt`](Self::interrupt), whichever comes first, also if that has come before; and not otherwise. So the interrupt
-///    is looked at under the lock under which a waiter falls asleep, and raised under it, or before it is taken to wake everybody.
+///    [`interrupt`](Self::interrupt), whichever comes first, also if that has come before; and not otherwise. So a waiter
+///    looks at its interrupt under the lock under which it falls asleep, and whoever raises one holds that lock, and then wakes all.
 ///
 /// After [`close`](Self::close), every call, also one that is waiting, answers with the kind
 /// [`Closed`](crate::ErrorKind::Closed); only a commit that is not well-formed may still be told so first.

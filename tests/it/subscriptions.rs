@@ -18,7 +18,8 @@ use crate::account::{Account, Command};
 use crate::directory::Directory;
 use crate::file_store::tiny;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may take until somebody who has fallen behind has seen everything.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Chance that a seed repeats.
 struct Chance(u64);
@@ -47,6 +48,16 @@ fn some(chance: &mut Chance) -> Commit {
         };
         let stream = stream.parse().unwrap();
         commit.write(stream, Expected::Any, (0..=chance.below(2)).map(|_| event(chance.below(6))))
+    })
+}
+
+/// So much that it is read in several batches.
+fn much(chance: &mut Chance) -> Commit {
+    let padding = "x".repeat(1_000);
+    let large = |kind: u64| NewEvent::new(event(kind).event_type().clone(), &padding).unwrap();
+    ["a/0", "b/0", "c/0"].into_iter().fold(Commit::new(), |commit, stream| {
+        let events = std::iter::repeat_with(|| large(chance.below(6))).take(400);
+        commit.write(stream.parse().unwrap(), Expected::Any, events)
     })
 }
 
@@ -166,7 +177,7 @@ fn subscriber(store: &Arc<dyn EventStore>, filter: Filter, mut chance: Chance) -
 /// Many write, many subscribe at any time, and each sees what its filter matches: once, and in order.
 fn trial(seed: u64, writer: &Arc<dyn EventStore>, reader: &Arc<dyn EventStore>, sync: impl Fn()) {
     let chance = |number: u64| Chance(seed * 1_000 + number);
-    write(writer, chance(0), 5);
+    writer.append(much(&mut chance(0))).unwrap();
     let subscribe = |(number, filter)| subscriber(reader, filter, chance(number));
     let mut subscribers: Vec<_> = (100..).zip(filters()).map(subscribe).collect();
     let writers = [1, 2, 3, 4].map(|number| {
@@ -183,7 +194,8 @@ fn trial(seed: u64, writer: &Arc<dyn EventStore>, reader: &Arc<dyn EventStore>, 
     let began = Instant::now();
     for Subscriber { filter, after, seen, is_over, thread } in subscribers {
         let meant = meant(&**reader, &filter, after);
-        while seen.lock().unwrap().len() < meant.len() && began.elapsed() < PATIENCE {
+        let is_waited_for = || began.elapsed() < PATIENCE && !thread.is_finished();
+        while seen.lock().unwrap().len() < meant.len() && is_waited_for() {
             thread::sleep(Duration::from_millis(1));
         }
         thread::sleep(Duration::from_millis(3));

@@ -188,9 +188,14 @@ pub(super) fn closing(trial: &mut Trial) -> Held {
         closed("read", &store.read(&Query::default()))?;
         closed("version", &store.version(&stream("a/1")))?;
         closed("head", &store.head())?;
+        let raised = Arc::new(Interrupt::new());
+        store.interrupt(&raised);
+        let calm = Arc::new(Interrupt::new());
         for (after, timeout) in [(0, LONG), (1, LONG), (1, Duration::ZERO)] {
-            let woken = waiter(&store, Position::new(after), timeout);
-            closed("wait", &answer(&woken, Law::Closing)?)?;
+            for interrupt in [&raised, &calm] {
+                let woken = waiter_with(interrupt, &store, Position::new(after), timeout);
+                closed("wait", &answer(&woken, Law::Closing)?)?;
+            }
         }
     }
     Ok(())
