@@ -9,7 +9,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::repository::{ExecuteError, Refusal, Repository};
 use crate::snapshot::{FileSnapshots, MemorySnapshots, SnapshotStore};
-use crate::store::{EventStore, Events, FileOptions, Limits, MemoryStore, Query};
+use crate::store::{EventStore, Events, FileOptions, Filter, Limits, MemoryStore, Query};
+use crate::subscription::Subscription;
 use crate::unit::{Committed, Unit, atomically};
 use crate::view::ViewBuilder;
 
@@ -107,6 +108,11 @@ impl Annals {
     #[must_use]
     pub fn read(&self, query: Query) -> Events<'_> {
         Events::new(&self.backing.store, query)
+    }
+
+    /// The recorded events that a filter matches, exactly as they were stored: those that are there, and then those that come.
+    pub fn subscribe(&self, filter: impl Into<Filter>) -> Subscription {
+        Subscription::new(&self.backing.store, filter)
     }
 
     /// The store itself, for commits and reads without aggregates.

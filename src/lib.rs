@@ -3,7 +3,7 @@
 //! Event sourcing keeps every change as an immutable event in an append-only log and derives the current state by
 //! folding it. A domain type implements [`Aggregate`]: [`handle`](Aggregate::handle) turns a command into events,
 //! [`apply`](Aggregate::apply) folds an event into the state. Everything else comes with the crate: the log, optimistic
-//! concurrency, time travel, old event shapes, snapshots, views.
+//! concurrency, time travel, old event shapes, snapshots, views, subscriptions.
 //!
 //! [`Annals::open`] keeps the events in a directory: a durable log that names its damage ([`store::FileStore`]).
 //! [`Annals::in_memory`] keeps them for as long as the process lives. Both stand behind one port, [`store::EventStore`].
@@ -70,6 +70,7 @@
 //! | carry out commands, load, travel in time, read history | [`Repository`] and the module [`repository`] |
 //! | model a domain | [`Aggregate`], [`Context`], [`Draft`] |
 //! | say who did it and what it belongs to | [`Metadata`] |
+//! | catch up with what happens and follow it | [`Subscription`] |
 //! | change an event type that has been stored | [`codec::Upcasters`], [`testing::SchemaLock`] |
 //! | test aggregates | [`testing::Scenario`] |
 //! | choose durability, sizes, use of memory | [`store::FileOptions`] |
@@ -91,6 +92,8 @@
 //! * A commit is written whole or not at all, also across streams and crashes. A refused one leaves no trace.
 //! * Damage is named, never hidden: each event is verified each time it is read, and a damaged store says where it is damaged.
 //! * Positions are dense and in the order of commits; nobody sees an event before those that came before it.
+//! * A subscription hands out what is durable, each event once and in order, from wherever it begins; another goes on where
+//!   it was.
 //! * A decision is written only against the state that it looked at. [`Outcome::state`](repository::Outcome::state) is
 //!   exactly what loading gives: each event is applied in the form in which it reads back, before it is written. What does
 //!   not read back, and what the fold cannot take (a panic), never reaches the log through a repository or a unit.
@@ -147,6 +150,7 @@ mod at;
 pub mod aggregate;
 pub mod snapshot;
 mod backing;
+pub mod subscription;
 pub mod repository;
 mod unit;
 pub mod view;
@@ -170,6 +174,7 @@ pub use position::{Position, SchemaVersion, Version};
 pub use progress::Progress;
 pub use repository::{ExecuteError, Refusal, Repository};
 pub use store::Conflict;
+pub use subscription::Subscription;
 pub use unit::{Committed, Unit};
 
 #[cfg(doctest)]

@@ -11,13 +11,14 @@ use super::binding::Binding;
 use super::execution::Execution;
 use super::history::{History, Ids};
 use super::loaded::{Loaded, Outcome};
-use crate::aggregate::Aggregate;
+use crate::aggregate::{Aggregate, Recorded};
 use crate::at::At;
 use crate::backing::Backing;
 use crate::error::Error;
 use crate::id::StreamId;
 use crate::position::Version;
 use crate::snapshot::SnapshotPlan;
+use crate::subscription::Subscription;
 
 /// All aggregates of one type in a store. Made by [`Annals::of`](crate::Annals::of); cheap to clone, and to be
 /// shared between threads.
@@ -101,6 +102,13 @@ impl<A: Aggregate> Repository<A> {
     /// The events of all aggregates of the type, to be restricted and read.
     pub fn events(&self) -> History<'_, A> {
         History::new(&self.binding, None)
+    }
+
+    /// The events of all aggregates of the type: those that are there, and then those that come.
+    pub fn subscribe(&self) -> Subscription<Recorded<'static, A>> {
+        let category = self.binding.category.clone();
+        Subscription::new(&self.binding.backing.store, category.clone())
+            .read_by(category, Arc::clone(&self.binding.codec))
     }
 
     /// The ids of all aggregates that anything has happened to, in the order of their first events.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::commit::{AppendError, Appended, Commit, Conflict};
+use super::interrupt::Interrupt;
 use super::query::Query;
 use crate::error::Error;
 use crate::event::{Batch, RecordedEvent};
@@ -17,8 +18,8 @@ use crate::position::{Position, Version};
 /// # The idea
 ///
 /// A store knows bytes and JSON, streams and positions, and nothing of aggregates. It does five things: append a
-/// commit, read a query, tell a stream's version, tell the head, and wait for the head to pass a position. All of
-/// them are synchronous and take `&self`; a store is shared between threads as it is.
+/// commit, read a query, tell a stream's version, tell the head, and wait for the head to pass a position, which can be
+/// interrupted. All of them are synchronous and take `&self`; a store is shared between threads as it is.
 ///
 /// # Laws for those who implement it
 ///
@@ -41,6 +42,10 @@ use crate::position::{Position, Version};
 ///    before if that is later. It never goes backwards, whatever the clock does. A commit that brings a time
 ///    ([`Commit::recorded_at`]) has that, whatever the clock says; if it lies before that of the commit before, the commit is
 ///    refused with the kind [`TimeBeforeLast`](crate::ErrorKind::TimeBeforeLast). [`Commit::time_of_recording`] decides.
+///
+/// 6. **A wait ends** once the durable head is after the position, the time is over, or its [`Interrupt`] is raised by
+///    [`interrupt`](Self::interrupt), whichever comes first, also if that has come before; and not otherwise. So a waiter
+///    looks at its interrupt under the lock under which it falls asleep, and whoever raises one holds that lock, and then wakes all.
 ///
 /// After [`close`](Self::close), every call, also one that is waiting, answers with the kind
 /// [`Closed`](crate::ErrorKind::Closed); only a commit that is not well-formed may still be told so first.
@@ -85,7 +90,7 @@ use crate::position::{Position, Version};
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
 /// use std::time::Duration;
-/// use annals::store::{AppendError, Appended, Commit, EventStore, Head, MemoryStore, Query};
+/// use annals::store::{AppendError, Appended, Commit, EventStore, Head, Interrupt, MemoryStore, Query};
 /// use annals::{Batch, Error, Position, StreamId, Version};
 ///
 /// #[derive(Debug, Default)]
@@ -109,8 +114,16 @@ use crate::position::{Position, Version};
 ///     fn head(&self) -> Result<Head, Error> {
 ///         self.inner.head()
 ///     }
-///     fn wait(&self, after: Position, timeout: Duration) -> Result<Position, Error> {
-///         self.inner.wait(after, timeout)
+///     fn wait(
+///         &self,
+///         after: Position,
+///         timeout: Duration,
+///         interrupt: &Interrupt,
+///     ) -> Result<Position, Error> {
+///         self.inner.wait(after, timeout, interrupt)
+///     }
+///     fn interrupt(&self, interrupt: &Interrupt) {
+///         self.inner.interrupt(interrupt);
 ///     }
 ///     fn close(&self) -> Result<(), Error> {
 ///         self.inner.close()
@@ -137,8 +150,18 @@ pub trait EventStore: fmt::Debug + Send + Sync + 'static {
     /// Where the log ends.
     fn head(&self) -> Result<Head, Error>;
 
-    /// Blocks until the durable head is after this position, or the time is over, and returns the durable head.
-    fn wait(&self, after: Position, timeout: Duration) -> Result<Position, Error>;
+    /// Blocks until the durable head is after this position, the time is over, or the interrupt is raised, and returns the
+    /// durable head.
+    fn wait(
+        &self,
+        after: Position,
+        timeout: Duration,
+        interrupt: &Interrupt,
+    ) -> Result<Position, Error>;
+
+    /// [Raises](Interrupt::raise) an interrupt, and makes those who wait with it return. Nothing else happens, and the others go on
+    /// waiting.
+    fn interrupt(&self, interrupt: &Interrupt);
 
     /// Closes the store for everyone who holds it. Closing again does nothing.
     fn close(&self) -> Result<(), Error>;
@@ -170,8 +193,17 @@ impl<S: EventStore + ?Sized> EventStore for Arc<S> {
         (**self).head()
     }
 
-    fn wait(&self, after: Position, timeout: Duration) -> Result<Position, Error> {
-        (**self).wait(after, timeout)
+    fn wait(
+        &self,
+        after: Position,
+        timeout: Duration,
+        interrupt: &Interrupt,
+    ) -> Result<Position, Error> {
+        (**self).wait(after, timeout, interrupt)
+    }
+
+    fn interrupt(&self, interrupt: &Interrupt) {
+        (**self).interrupt(interrupt);
     }
 
     fn close(&self) -> Result<(), Error> {

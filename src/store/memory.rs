@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use super::commit::{AppendError, Appended, Commit, Conflict, Expected, Limits, StreamWrite};
 use super::event_store::{EventStore, Head};
 use super::filter::{Clause, Filter};
+use super::interrupt::Interrupt;
 use super::query::{Direction, Query};
 use crate::clock::{Clock, SystemClock, to_micros};
 use crate::error::{Error, ErrorKind};
@@ -26,7 +27,7 @@ pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     limits: Limits,
     log: Mutex<Log>,
-    /// Signalled after every append and at closing, with `log` as its lock.
+    /// Signalled after every append, at interrupts and at closing, with `log` as its lock.
     changed: Condvar,
 }
 
@@ -84,10 +85,15 @@ impl EventStore for MemoryStore {
         Ok(Head { acknowledged: head, durable: head })
     }
 
-    fn wait(&self, after: Position, timeout: Duration) -> Result<Position, Error> {
+    fn wait(
+        &self,
+        after: Position,
+        timeout: Duration,
+        interrupt: &Interrupt,
+    ) -> Result<Position, Error> {
         let deadline = Instant::now().checked_add(timeout);
         let mut log = self.open_log()?;
-        while log.head() <= after {
+        while log.head() <= after && !interrupt.is_raised() {
             let timed_out = match deadline {
                 Some(deadline) => self.changed.wait_until(&mut log, deadline).timed_out(),
                 None => {
@@ -103,6 +109,13 @@ impl EventStore for MemoryStore {
             }
         }
         Ok(log.head())
+    }
+
+    fn interrupt(&self, interrupt: &Interrupt) {
+        let log = self.log.lock();
+        interrupt.raise();
+        drop(log);
+        self.changed.notify_all();
     }
 
     fn close(&self) -> Result<(), Error> {

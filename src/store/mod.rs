@@ -3,6 +3,7 @@
 mod filter;
 mod query;
 mod commit;
+mod interrupt;
 mod event_store;
 mod memory;
 mod file;
@@ -19,5 +20,6 @@ pub use file::{
     Upkeep,
 };
 pub use filter::{Clause, Filter};
+pub use interrupt::Interrupt;
 pub use memory::MemoryStore;
 pub use query::{Direction, Query};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use annals::store::{Batches, Direction, EventStore, FileStore, Query};
+use annals::store::{Batches, Direction, EventStore, FileStore, Interrupt, Query};
 use annals::{Error, Position, Version};
 
 use crate::log::{Fact, Log};
@@ -100,7 +100,7 @@ pub(crate) fn opened(
         return Err(format!("what recovery shows is not all durable: {head:?}").into());
     }
     let before = Position::new(head.durable.get().saturating_sub(1));
-    let seen = store.wait(before, Duration::ZERO)?;
+    let seen = store.wait(before, Duration::ZERO, &Interrupt::new())?;
     if seen != head.durable {
         return Err(format!("waiting shows {seen}, the head is {head:?}").into());
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 
 use annals::storage::FileName;
-use annals::store::{Batches, Durability, EventStore, Head, Query};
+use annals::store::{Batches, Durability, EventStore, Head, Interrupt, Query};
 use annals::{Error, ErrorKind, Position};
 use parking_lot::Mutex;
 
@@ -159,7 +159,8 @@ fn what_is_only_buffered_is_shown_to_nobody_who_waits() {
         }
         let head = player.store().head().unwrap();
         assert_eq!(head.acknowledged, player.log.head());
-        let checkpoint = player.store().wait(synced, std::time::Duration::ZERO).unwrap();
+        let wait = player.store().wait(synced, std::time::Duration::ZERO, &Interrupt::new());
+        let checkpoint = wait.unwrap();
         assert_eq!((checkpoint, head.durable), (head.durable, head.durable));
         let state = player.disk.state().after_losing_all();
         player.disk.freeze();

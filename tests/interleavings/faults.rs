@@ -20,6 +20,8 @@ pub(crate) enum Fault {
     PublishesInSilence,
     ForgetsTheFirstReason,
     ClosesInSilence,
+    NotifiesBeforeItInterrupts,
+    InterruptsInSilence,
     WakesForTheAcknowledged,
     LooksAwayBeforeItSleeps,
     // In how both are used:
@@ -27,6 +29,13 @@ pub(crate) enum Fault {
     PublishesBeforeItSyncs,
     SyncsOutsideItsTurn,
     WritesInSpiteOfThePoison,
+    // In how a subscription goes on:
+    TakesALaterHead,
+    TakesTheAcknowledged,
+    WaitsForOneMore,
+    WaitsForGood,
+    ForgetsTheRest,
+    MovesOnBeforeItIsDone,
 }
 
 thread_local! {

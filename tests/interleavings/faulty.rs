@@ -17,6 +17,10 @@ macro_rules! fault {
 mod groups;
 #[path = "faulty_heads.rs"]
 mod heads;
+#[path = "faulty_source.rs"]
+mod source;
+#[path = "following.rs"]
+pub(crate) mod following;
 #[path = "laws.rs"]
 pub(crate) mod laws;
 
@@ -31,6 +35,7 @@ fn the_copies_are_the_sources_but_for_their_faults() {
     let pairs = [
         (include_str!("faulty_groups.rs"), include_str!("../../src/store/file/groups.rs")),
         (include_str!("faulty_heads.rs"), include_str!("../../src/store/file/heads.rs")),
+        (include_str!("faulty_source.rs"), include_str!("../../src/subscription/source.rs")),
     ];
     for (copy, source) in pairs {
         assert_eq!(mended(copy), source, "a source has changed: make its copy anew");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use annals::store::Head;
+use annals::store::{Head, Interrupt};
 use annals::{Error, ErrorKind, Position};
 use parking_lot::Mutex;
 use shuttle::thread;
@@ -186,7 +186,8 @@ pub(crate) fn nobody_misses_what_is_published() {
         _ => {
             let mut last = 0;
             while last < 3 {
-                let reached = heads.wait(Position::new(last), FOR_EVER).unwrap().get();
+                let reached =
+                    heads.wait(Position::new(last), FOR_EVER, &Interrupt::new()).unwrap().get();
                 assert!(reached > last && reached <= 3);
                 last = reached;
             }
@@ -202,12 +203,28 @@ pub(crate) fn closing_wakes_everybody() {
         0 => heads.publish(Address(1), head(1, 1)),
         1 | 2 => drop(theirs.fetch_add(heads.close().into(), Ordering::Relaxed)),
         _ => {
-            let waited = heads.wait(Position::new(5), FOR_EVER);
+            let waited = heads.wait(Position::new(5), FOR_EVER, &Interrupt::new());
             assert_eq!(waited.unwrap_err().kind(), &ErrorKind::Closed);
             assert_eq!(heads.see().unwrap_err().kind(), &ErrorKind::Closed);
         }
     });
     assert_eq!(closed_first.load(Ordering::Relaxed), 1);
+}
+
+pub(crate) fn an_interrupt_ends_the_waits_that_it_is_for_and_no_other() {
+    let (heads, interrupt) = (Arc::new(heads()), Interrupt::new());
+    in_parallel(4, move |thread| match thread {
+        0 => heads.interrupt(&interrupt),
+        1 => {
+            let reached = heads.wait(Position::START, FOR_EVER, &Interrupt::new()).unwrap();
+            assert_eq!(reached, Position::new(1), "it was not interrupted");
+        }
+        _ => {
+            let reached = heads.wait(Position::new(1), FOR_EVER, &interrupt).unwrap();
+            assert!(reached <= Position::new(1) && interrupt.is_raised());
+            heads.publish(Address(1), head(1, 1));
+        }
+    });
 }
 
 pub(crate) fn who_waits_for_a_time_is_told_how_far_it_is_or_that_it_is_over() {
@@ -221,7 +238,7 @@ pub(crate) fn who_waits_for_a_time_is_told_how_far_it_is_or_that_it_is_over() {
         _ => {
             let mut last = 0;
             for _ in 0..4 {
-                match heads.wait(Position::new(last), Duration::from_secs(1)) {
+                match heads.wait(Position::new(last), Duration::from_secs(1), &Interrupt::new()) {
                     Ok(reached) => {
                         assert!(reached.get() >= last && reached.get() <= 2);
                         last = reached.get();
@@ -368,7 +385,8 @@ impl Store {
     fn follow(&self, to: u64) {
         let mut reached = 0;
         while reached < to {
-            let next = self.heads.wait(Position::new(reached), FOR_EVER).unwrap().get();
+            let next = self.heads.wait(Position::new(reached), FOR_EVER, &Interrupt::new());
+            let next = next.unwrap().get();
             assert!(next > reached && self.is_synced(next), "it waited for what is not synced");
             reached = next;
         }

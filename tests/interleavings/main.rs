@@ -1,4 +1,4 @@
-//! The turns of writers, and how readers and waiters learn what was written, under thousands of schedules: random ones, and
+//! The turns of writers, and how readers, waiters and subscribers learn what was written, under thousands of schedules: random ones, and
 //! ones with few changes of thread at the worst places. The sources are checked as they are, on locks that the checker
 //! controls; and faulty copies of them, to see that faults are found.
 //!
@@ -23,16 +23,16 @@ use std::time::Instant;
 use faults::Fault;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, FailurePersistence, Runner};
-use surroundings::{error, position, store};
+use surroundings::{error, event, position, store};
 
 type Law = fn();
 
-const LAWS: usize = 11;
+const LAWS: usize = 15;
 
 /// All laws, for the sources or for their copies.
 macro_rules! laws {
     ($of:ident) => {{
-        use $of::laws;
+        use $of::{following, laws};
         let laws: [(&str, Law); LAWS] = [
             (
                 "each task has its own answer",
@@ -47,6 +47,10 @@ macro_rules! laws {
             ("nobody misses a publication", laws::nobody_misses_what_is_published),
             ("closing wakes everybody", laws::closing_wakes_everybody),
             (
+                "an interrupt ends waits",
+                laws::an_interrupt_ends_the_waits_that_it_is_for_and_no_other,
+            ),
+            (
                 "waiting for a time",
                 laws::who_waits_for_a_time_is_told_how_far_it_is_or_that_it_is_over,
             ),
@@ -59,6 +63,18 @@ macro_rules! laws {
             (
                 "nothing is written after a panic",
                 laws::after_a_panic_nothing_is_written_and_everybody_is_answered,
+            ),
+            (
+                "a subscription sees each event once",
+                following::a_subscription_sees_each_event_once_and_in_order,
+            ),
+            (
+                "a stopped subscription is gone on with",
+                following::a_stopped_subscription_ends_and_another_goes_on_where_it_was,
+            ),
+            (
+                "a subscription ends with its store",
+                following::a_subscription_ends_when_its_store_is_closed,
             ),
         ];
         laws
@@ -114,7 +130,7 @@ fn found_after(fault: Fault, law: Law, most: usize) -> Option<usize> {
     thread::spawn(check).join().unwrap()
 }
 
-const FAULTS: [Fault; 20] = [
+const FAULTS: [Fault; 28] = [
     Fault::TakesAnyAnswer,
     Fault::LeadsBesideAnother,
     Fault::LooksAwayBeforeItWaits,
@@ -129,12 +145,20 @@ const FAULTS: [Fault; 20] = [
     Fault::PublishesInSilence,
     Fault::ForgetsTheFirstReason,
     Fault::ClosesInSilence,
+    Fault::NotifiesBeforeItInterrupts,
+    Fault::InterruptsInSilence,
     Fault::WakesForTheAcknowledged,
     Fault::LooksAwayBeforeItSleeps,
     Fault::AnswersBeforeItPublishes,
     Fault::PublishesBeforeItSyncs,
     Fault::SyncsOutsideItsTurn,
     Fault::WritesInSpiteOfThePoison,
+    Fault::TakesALaterHead,
+    Fault::TakesTheAcknowledged,
+    Fault::WaitsForOneMore,
+    Fault::WaitsForGood,
+    Fault::ForgetsTheRest,
+    Fault::MovesOnBeforeItIsDone,
 ];
 
 #[test]

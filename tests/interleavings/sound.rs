@@ -7,5 +7,9 @@ use crate::sync;
 mod groups;
 #[path = "../../src/store/file/heads.rs"]
 mod heads;
+#[path = "../../src/subscription/source.rs"]
+mod source;
+#[path = "following.rs"]
+pub(crate) mod following;
 #[path = "laws.rs"]
 pub(crate) mod laws;

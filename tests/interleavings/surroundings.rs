@@ -8,9 +8,19 @@ pub(crate) mod position {
     pub(crate) use annals::Position;
 }
 
+pub(crate) mod event {
+    pub(crate) use annals::{Batch, RecordedEvent};
+}
+
 pub(crate) mod store {
+    pub(crate) use annals::store::{EventStore, Filter, Interrupt, Query};
+
     pub(crate) mod event_store {
         pub(crate) use annals::store::Head;
+    }
+
+    pub(crate) mod interrupt {
+        pub(crate) use annals::store::Interrupt;
     }
 }
 

@@ -1,6 +1,9 @@
 //! Reading allocates for what the events themselves hold, and for nothing else.
 
-use annals::{Aggregate, Annals, Context};
+use std::time::Duration;
+
+use annals::store::Filter;
+use annals::{Aggregate, Annals, Context, Error};
 use serde::{Deserialize, Serialize};
 
 /// Events without and with a field that needs an allocation.
@@ -46,14 +49,16 @@ fn allocations(events: u32, read: impl Fn(&Annals)) -> u64 {
     allocation_counter::measure(|| read(&annals)).count_total
 }
 
-fn check(read: impl Fn(&Annals)) {
-    let (few, many) = (allocations(1_000, &read), allocations(11_000, &read));
-    // 5,000 of the 10,000 further events hold a string. Beside them, each batch of a thousand takes some forty to
-    // grow its buffers.
-    let beside = many - few - 5_000;
-    assert!(beside < 500, "{beside} allocations for 10,000 further events, beside their own");
+/// How many allocations 10,000 further events take. Each batch of a thousand takes some forty to grow its buffers.
+fn further(read: impl Fn(&Annals)) -> u64 {
+    allocations(11_000, &read) - allocations(1_000, &read)
 }
 
+fn check(read: impl Fn(&Annals)) {
+    // 5,000 of the 10,000 further events hold a string.
+    let beside = further(read) - 5_000;
+    assert!(beside < 500, "{beside} allocations for 10,000 further events, beside their own");
+}
 #[test]
 fn loading_allocates_nothing_for_each_event() {
     check(|annals| {
@@ -75,4 +80,20 @@ fn a_view_allocates_nothing_for_each_event() {
             .unwrap();
         assert!(*view > 1_000);
     });
+}
+
+#[test]
+fn a_subscription_allocates_nothing_for_each_event() {
+    let beside = further(|annals| {
+        let (mut subscription, mut length) = (annals.subscribe(Filter::all()), 0);
+        let mut read = || {
+            subscription.next_batch(Duration::ZERO, |batch| {
+                length += batch.iter().map(|e| e.payload().len() + e.tags().count()).sum::<usize>();
+                Ok::<_, Error>(())
+            })
+        };
+        while read().unwrap().is_some() {}
+        assert!(length > 10_000);
+    });
+    assert!(beside < 500, "{beside} allocations for 10,000 further events");
 }

@@ -239,8 +239,12 @@ fn a_store_that_has_lost_events_is_found_out() {
             &self,
             after: annals::Position,
             timeout: std::time::Duration,
+            interrupt: &annals::store::Interrupt,
         ) -> Result<annals::Position, annals::Error> {
-            self.0.wait(after, timeout)
+            self.0.wait(after, timeout, interrupt)
+        }
+        fn interrupt(&self, interrupt: &annals::store::Interrupt) {
+            self.0.interrupt(interrupt);
         }
         fn close(&self) -> Result<(), annals::Error> {
             self.0.close()

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use annals::store::{
-    AppendError, Appended, Commit, EventStore, FileStore, Follower, Head, Limits, MemoryStore,
-    Query, Upkeep,
+    AppendError, Appended, Commit, EventStore, FileStore, Follower, Head, Interrupt, Limits,
+    MemoryStore, Query, Upkeep,
 };
 use annals::testing::contract;
 use annals::{Batch, Error, Position, StreamId, Version};
@@ -69,8 +69,17 @@ impl EventStore for Followed {
         self.follower.head()
     }
 
-    fn wait(&self, after: Position, timeout: Duration) -> Result<Position, Error> {
-        self.follower.wait(after, timeout)
+    fn wait(
+        &self,
+        after: Position,
+        timeout: Duration,
+        interrupt: &Interrupt,
+    ) -> Result<Position, Error> {
+        self.follower.wait(after, timeout, interrupt)
+    }
+
+    fn interrupt(&self, interrupt: &Interrupt) {
+        self.follower.interrupt(interrupt);
     }
 
     fn close(&self) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use annals::id::{Category, EventId, EventType};
 use annals::store::{
     Batches, Commit, Durability, EventStore, Events, Expected, FileOptions, FileStore, Head,
-    Limits, Query, Upkeep,
+    Interrupt, Limits, Query, Upkeep,
 };
 use annals::{ErrorKind, NewEvent, Position, StreamId, Version};
 
@@ -97,13 +97,16 @@ fn a_buffered_store_shows_at_once_and_promises_after_a_sync() {
     let (start, one) = (Position::START, Position::new(1));
     assert_eq!(store.head().unwrap(), Head { acknowledged: one, durable: start });
     assert_eq!(payloads(&store), ["1"]);
-    assert_eq!(store.wait(start, Duration::from_millis(1)).unwrap(), start);
+    assert_eq!(store.wait(start, Duration::from_millis(1), &Interrupt::new()).unwrap(), start);
     // Somebody who repeats a commit wants to be certain.
     assert!(store.append(known).unwrap().already_there);
     assert_eq!(store.head().unwrap(), Head { acknowledged: one, durable: one });
     store.append(commit("a", "2")).unwrap();
     assert_eq!(store.sync().unwrap(), Position::new(2));
-    assert_eq!(store.wait(one, Duration::from_secs(9)).unwrap(), Position::new(2));
+    assert_eq!(
+        store.wait(one, Duration::from_secs(9), &Interrupt::new()).unwrap(),
+        Position::new(2)
+    );
 }
 
 #[test]

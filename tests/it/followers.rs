@@ -11,7 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use annals::storage::{Directory, FileName, Storage};
 use annals::store::{
-    AppendError, Batches, Durability, EventStore, Events, FileStore, Follower, Query, Upkeep,
+    AppendError, Batches, Durability, EventStore, Events, FileStore, Follower, Interrupt, Query,
+    Upkeep,
 };
 use annals::{Annals, ErrorKind, ExecuteError, Position, Version};
 
@@ -153,8 +154,10 @@ fn a_closed_follower_says_so_and_wakes_those_who_wait() {
     let directory = Temporary::new();
     let store = tiny().open(directory.path()).unwrap();
     let follower = tiny().follow(directory.path()).unwrap();
+    let wait = |after, timeout, interrupt: &_| follower.wait(after, timeout, interrupt);
     thread::scope(|scope| {
-        let waiting = scope.spawn(|| follower.wait(Position::START, Duration::from_secs(60)));
+        let never = Interrupt::new();
+        let waiting = scope.spawn(move || wait(Position::START, Duration::from_secs(60), &never));
         thread::sleep(Duration::from_millis(20));
         follower.close().unwrap();
         let woken = waiting.join().unwrap();
@@ -176,14 +179,16 @@ fn who_waits_on_a_follower_learns_of_a_commit_within_milliseconds() {
     let directory = Temporary::new();
     let store = tiny().open(directory.path()).unwrap();
     let follower = tiny().follow(directory.path()).unwrap();
+    let wait = |after, timeout, interrupt: &_| follower.wait(after, timeout, interrupt);
     thread::scope(|scope| {
-        let waiting = scope.spawn(|| follower.wait(Position::START, Duration::from_secs(60)));
+        let never = Interrupt::new();
+        let waiting = scope.spawn(move || wait(Position::START, Duration::from_secs(60), &never));
         thread::sleep(Duration::from_millis(20));
         append(&store, 0..1);
         assert_eq!(waiting.join().unwrap().unwrap(), Position::new(1));
     });
     let began = Instant::now();
-    let waited = follower.wait(Position::new(1), Duration::from_millis(30)).unwrap();
+    let waited = wait(Position::new(1), Duration::from_millis(30), &Interrupt::new()).unwrap();
     assert_eq!(waited, Position::new(1));
     assert!(began.elapsed() >= Duration::from_millis(30));
 }

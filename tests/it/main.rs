@@ -29,6 +29,8 @@ mod snapshots;
 mod snapshots_on_disk;
 mod statistics;
 mod structure;
+mod subscriptions;
+mod subscriptions_edges;
 mod time_travel;
 mod transfer;
 mod views;

@@ -130,6 +130,28 @@ fn every_typed_read_sees_events_as_they_are_today() {
     assert_eq!(*view, expected);
     assert_eq!(accounts.load_at("old", Version::new(2)).unwrap().state().events, expected[..1]);
     assert_eq!(accounts.load_at("old", Position::new(6)).unwrap().state().events, expected[..6]);
+    let mut subscription = accounts.subscribe();
+    let mut seen = Vec::new();
+    let mut positions = Vec::new();
+    while let Some(recorded) = subscription.try_next().unwrap() {
+        seen.push(recorded.into_event());
+        positions.push(subscription.checkpoint().get());
+    }
+    assert_eq!(seen, expected);
+    // It stays before what was split until all of that is handed out.
+    assert_eq!(positions, [1, 3, 4, 5, 5, 6, 7, 8, 9, 10]);
+}
+
+#[test]
+fn a_stopped_subscription_hands_out_the_rest_of_what_was_split() {
+    let (annals, expected) = old_store();
+    let accounts = annals.of::<Account>().unwrap();
+    let mut subscription = accounts.subscribe().after(Position::new(5));
+    assert_eq!(subscription.next().unwrap().unwrap().into_event(), expected[4]);
+    subscription.stopper().stop();
+    assert_eq!(subscription.next().unwrap().unwrap().into_event(), expected[5]);
+    assert!(subscription.next().is_none() && subscription.has_ended());
+    assert_eq!(subscription.checkpoint(), Position::new(6));
 }
 
 #[test]

@@ -268,8 +268,12 @@ fn only_what_is_durable_becomes_a_snapshot() {
             &self,
             after: annals::Position,
             timeout: std::time::Duration,
+            interrupt: &annals::store::Interrupt,
         ) -> Result<annals::Position, Error> {
-            self.inner.wait(after, timeout)
+            self.inner.wait(after, timeout, interrupt)
+        }
+        fn interrupt(&self, interrupt: &annals::store::Interrupt) {
+            self.inner.interrupt(interrupt);
         }
         fn close(&self) -> Result<(), Error> {
             self.inner.close()

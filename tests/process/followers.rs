@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use annals::Position;
 use annals::id::EventId;
-use annals::store::{EventStore, Events, Follower, Query};
+use annals::store::{EventStore, Events, Follower, Interrupt, Query};
 
 use crate::child::{Role, Task};
 use crate::history::{self, History};
@@ -61,7 +61,8 @@ impl Seen {
             assert!(follower.head().unwrap().durable >= self.head(), "something has disappeared");
             self.followers += 1;
             for _ in 0..200 {
-                follower.wait(self.head(), Duration::from_millis(10)).unwrap();
+                let short = Duration::from_millis(10);
+                follower.wait(self.head(), short, &Interrupt::new()).unwrap();
                 self.take_in(&follower);
             }
         }

@@ -25,6 +25,7 @@ use crate::position::{Position, Version};
 use crate::storage::{Directory, Storage};
 use crate::store::commit::{AppendError, Appended, Commit};
 use crate::store::event_store::{EventStore, Head};
+use crate::store::interrupt::Interrupt;
 use crate::store::query::Query;
 
 /// Keeps events in a directory: a durable log that names its damage.
@@ -249,8 +250,17 @@ impl EventStore for FileStore {
         Ok(self.engine.reader.heads.see()?.1)
     }
 
-    fn wait(&self, after: Position, timeout: Duration) -> Result<Position, Error> {
-        self.engine.reader.heads.wait(after, timeout)
+    fn wait(
+        &self,
+        after: Position,
+        timeout: Duration,
+        interrupt: &Interrupt,
+    ) -> Result<Position, Error> {
+        self.engine.reader.heads.wait(after, timeout, interrupt)
+    }
+
+    fn interrupt(&self, interrupt: &Interrupt) {
+        self.engine.reader.heads.interrupt(interrupt);
     }
 
     fn close(&self) -> Result<(), Error> {

@@ -21,6 +21,7 @@ use crate::position::{Position, Version};
 use crate::storage::{Directory, Storage};
 use crate::store::commit::{AppendError, Appended, Commit};
 use crate::store::event_store::{EventStore, Head};
+use crate::store::interrupt::Interrupt;
 use crate::store::query::Query;
 
 /// Reads a store on disk while another process writes to it; or one that nobody writes to, such as a backup or a read-only medium.
@@ -33,7 +34,7 @@ use crate::store::query::Query;
 /// repositories, views and time travel work on it as on any other: `Annals::with_store(FileStore::follow("bank")?)`.
 ///
 /// ```
-/// use annals::store::{Commit, EventStore, Expected, FileStore};
+/// use annals::store::{Commit, EventStore, Expected, FileStore, Interrupt};
 /// use annals::{NewEvent, Position, id::EventType};
 /// use std::time::Duration;
 ///
@@ -42,7 +43,8 @@ use crate::store::query::Query;
 /// let follower = FileStore::follow(&directory)?; // in this process or in another
 /// let opened = NewEvent::new(EventType::new("Opened")?, &())?;
 /// store.append(Commit::new().write("account/alice".parse()?, Expected::Empty, [opened]))?;
-/// assert_eq!(follower.wait(Position::START, Duration::from_secs(1))?, Position::new(1));
+/// let (after, never) = (Position::START, Interrupt::new());
+/// assert_eq!(follower.wait(after, Duration::from_secs(1), &never)?, Position::new(1));
 /// # drop(store);
 /// # std::fs::remove_dir_all(&directory)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -140,18 +142,27 @@ impl EventStore for Follower {
         Ok(self.reader.heads.see()?.1)
     }
 
-    fn wait(&self, after: Position, timeout: Duration) -> Result<Position, Error> {
+    fn wait(
+        &self,
+        after: Position,
+        timeout: Duration,
+        interrupt: &Interrupt,
+    ) -> Result<Position, Error> {
         let deadline = Instant::now().checked_add(timeout);
         loop {
             self.catch_up()?;
             let left = deadline.map_or(POLL_INTERVAL, |deadline| {
                 deadline.saturating_duration_since(Instant::now())
             });
-            let durable = self.reader.heads.wait(after, left.min(POLL_INTERVAL))?;
-            if durable > after || left.is_zero() {
+            let durable = self.reader.heads.wait(after, left.min(POLL_INTERVAL), interrupt)?;
+            if durable > after || left.is_zero() || interrupt.is_raised() {
                 return Ok(durable);
             }
         }
+    }
+
+    fn interrupt(&self, interrupt: &Interrupt) {
+        self.reader.heads.interrupt(interrupt);
     }
 
     fn close(&self) -> Result<(), Error> {

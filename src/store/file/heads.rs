@@ -7,11 +7,12 @@ use super::sync::{Condvar, Mutex};
 use crate::error::{Error, ErrorKind};
 use crate::position::Position;
 use crate::store::event_store::Head;
+use crate::store::interrupt::Interrupt;
 
 /// What everybody knows of the log.
 pub(super) struct Heads {
     known: Mutex<Known>,
-    /// Signalled when the durable head moves and when the store is closed.
+    /// Signalled when the durable head moves, when somebody is interrupted and when the store is closed.
     moved: Condvar,
 }
 
@@ -80,13 +81,26 @@ impl Heads {
         !was_closed
     }
 
-    /// Waits until the durable head is after this position, the time is over, or the store is closed.
-    pub(super) fn wait(&self, after: Position, timeout: Duration) -> Result<Position, Error> {
+    /// Raises an interrupt, and wakes those who wait with it.
+    pub(super) fn interrupt(&self, interrupt: &Interrupt) {
+        let known = self.known.lock();
+        interrupt.raise();
+        drop(known);
+        self.moved.notify_all();
+    }
+
+    /// Waits until the durable head is after this position, the time is over, the interrupt is raised, or the store is closed.
+    pub(super) fn wait(
+        &self,
+        after: Position,
+        timeout: Duration,
+        interrupt: &Interrupt,
+    ) -> Result<Position, Error> {
         let deadline = Instant::now().checked_add(timeout);
         let mut known = self.known.lock();
         loop {
             known.open()?;
-            if known.head.durable > after {
+            if known.head.durable > after || interrupt.is_raised() {
                 return Ok(known.head.durable);
             }
             let timed_out;

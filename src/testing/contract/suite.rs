@@ -32,6 +32,7 @@ const SCENARIOS: &[Scenario] = &[
     ("reads amid appends", pages::reads_amid_appends),
     ("waiting for nothing new", waiting::time_and_past),
     ("waking up", waiting::wake_ups),
+    ("interrupting", waiting::interrupting),
     ("closing", waiting::closing),
     ("closing amid waiting", waiting::closing_amid_waiting),
 ];

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::event::{NewEvent, RecordedEvent};
 use crate::id::EventId;
 use crate::position::Position;
-use crate::store::{AppendError, Appended, Clause, Commit, EventStore, Expected, Query};
+use crate::store::{AppendError, Appended, Clause, Commit, EventStore, Expected, Interrupt, Query};
 use crate::testing::clock::ManualClock;
 
 const WRITERS: u64 = 16;
@@ -224,7 +224,7 @@ fn look(trial: &Trial, seen: &mut Traffic) -> Held {
 
 /// Waits for more than it knows; what a waiter is told of has to be there.
 fn follow(trial: &Trial, known: &mut Position) -> Held {
-    let told = served(trial.store.wait(*known, GLANCE))?;
+    let told = served(trial.store.wait(*known, GLANCE, &Interrupt::new()))?;
     hold!(Law::Waiting, told >= *known, "a waiter that knows {known} is told {told}")?;
     let durable = served(trial.store.head())?.durable;
     hold!(

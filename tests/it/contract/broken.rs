@@ -8,16 +8,18 @@ use annals::event::Placement;
 use annals::id::{EventType, Tag};
 use annals::store::{
     AppendError, Appended, Clause, Commit, Condition, Direction, EventStore, Filter, Guard, Head,
-    Limits, MemoryStore, Query, StreamWrite,
+    Interrupt, Limits, MemoryStore, Query, StreamWrite,
 };
 use annals::testing::ManualClock;
 use annals::testing::contract::{Law, run};
 use annals::{Batch, Error, NewEvent, Position, RecordedEvent, StreamId, Version};
 
 pub(super) type Answer = Result<Appended, AppendError>;
+pub(super) type Waited = Result<Position, Error>;
 pub(super) type Page = Result<(Batch, Option<Query>), Error>;
 
 type Hook<I, O> = Box<dyn Fn(&MemoryStore, I) -> O + Send + Sync>;
+type WaitHook = Box<dyn Fn(&MemoryStore, (Position, Duration, &Interrupt)) -> Waited + Send + Sync>;
 type RefHook<I, O> = Box<dyn Fn(&MemoryStore, &I) -> O + Send + Sync>;
 
 /// A store that is right but for the calls that are replaced.
@@ -27,7 +29,8 @@ pub(super) struct Broken {
     read: RefHook<Query, Page>,
     version: RefHook<StreamId, Result<Version, Error>>,
     head: Hook<(), Result<Head, Error>>,
-    wait: Hook<(Position, Duration), Result<Position, Error>>,
+    wait: WaitHook,
+    interrupt: RefHook<Interrupt, ()>,
     close: Hook<(), Result<(), Error>>,
 }
 
@@ -39,7 +42,8 @@ impl Broken {
             read: Box::new(MemoryStore::read),
             version: Box::new(MemoryStore::version),
             head: Box::new(|inner, ()| inner.head()),
-            wait: Box::new(|inner, (after, timeout)| inner.wait(after, timeout)),
+            wait: Box::new(|inner, (after, timeout, never)| inner.wait(after, timeout, never)),
+            interrupt: Box::new(MemoryStore::interrupt),
             close: Box::new(|inner, ()| inner.close()),
         }
     }
@@ -78,12 +82,17 @@ impl Broken {
 
     pub(super) fn wait(
         mut self,
-        hook: impl Fn(&MemoryStore, (Position, Duration)) -> Result<Position, Error>
-        + Send
-        + Sync
-        + 'static,
+        hook: impl Fn(&MemoryStore, (Position, Duration, &Interrupt)) -> Waited + Send + Sync + 'static,
     ) -> Self {
         self.wait = Box::new(hook);
+        self
+    }
+
+    pub(super) fn interrupt(
+        mut self,
+        hook: impl Fn(&MemoryStore, &Interrupt) + Send + Sync + 'static,
+    ) -> Self {
+        self.interrupt = Box::new(hook);
         self
     }
 
@@ -119,8 +128,12 @@ impl EventStore for Broken {
         (self.head)(&self.inner, ())
     }
 
-    fn wait(&self, after: Position, timeout: Duration) -> Result<Position, Error> {
-        (self.wait)(&self.inner, (after, timeout))
+    fn wait(&self, after: Position, timeout: Duration, interrupt: &Interrupt) -> Waited {
+        (self.wait)(&self.inner, (after, timeout, interrupt))
+    }
+
+    fn interrupt(&self, interrupt: &Interrupt) {
+        (self.interrupt)(&self.inner, interrupt)
     }
 
     fn close(&self) -> Result<(), Error> {

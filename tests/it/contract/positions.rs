@@ -85,9 +85,9 @@ impl Holes {
                 let head = out(&holes, inner.head()?.acknowledged);
                 Ok(Head { acknowledged: head, durable: head })
             })
-            .wait(move |inner, (after, timeout)| {
+            .wait(move |inner, (after, timeout, interrupt)| {
                 let after = into(&on_wait.after.lock().unwrap(), after);
-                let head = inner.wait(after, timeout)?;
+                let head = inner.wait(after, timeout, interrupt)?;
                 Ok(out(&on_wait.after.lock().unwrap(), head))
             })
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use annals::store::{EventStore, MemoryStore};
+use annals::store::{EventStore, Interrupt, MemoryStore};
 use annals::testing::contract::Law;
 use annals::{Error, ErrorKind, Position, Version};
 
@@ -18,18 +18,30 @@ struct Bed {
 }
 
 impl Bed {
+    /// Wakes everybody, again and again, so that it is appends alone that go unnoticed.
+    fn keep_ringing(self: &Arc<Self>) {
+        let bed = Arc::clone(self);
+        thread::spawn(move || {
+            for _ in 0..100 {
+                bed.rung.notify_all();
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+    }
+
     fn wait(
         &self,
         inner: &MemoryStore,
         after: Position,
         timeout: Duration,
+        interrupt: &Interrupt,
         doze: Duration,
     ) -> Result<Position, Error> {
         let start = Instant::now();
         loop {
-            let head = inner.wait(after, Duration::ZERO)?;
+            let head = inner.wait(after, Duration::ZERO, interrupt)?;
             let left = timeout.saturating_sub(start.elapsed());
-            if head > after || left.is_zero() {
+            if head > after || left.is_zero() || interrupt.is_raised() {
                 return Ok(head);
             }
             // What happens between looking and falling asleep goes unnoticed.
@@ -55,7 +67,7 @@ fn only_one_of_all_who_wait_is_woken() {
 /// A store whose waiters doze before they fall asleep, and are woken by appends like this.
 fn sleeping(store: Broken, doze: Duration, wake: fn(&Condvar)) -> Broken {
     let bed = Arc::new(Bed::default());
-    let (on_wait, on_close) = (Arc::clone(&bed), Arc::clone(&bed));
+    let (on_wait, on_close, on_interrupt) = (Arc::clone(&bed), Arc::clone(&bed), Arc::clone(&bed));
     store
         .append(move |inner, commit| {
             let answer = inner.append(commit);
@@ -63,17 +75,16 @@ fn sleeping(store: Broken, doze: Duration, wake: fn(&Condvar)) -> Broken {
             wake(&bed.rung);
             answer
         })
-        .wait(move |inner, (after, timeout)| on_wait.wait(inner, after, timeout, doze))
+        .wait(move |inner, (after, timeout, interrupt)| {
+            on_wait.wait(inner, after, timeout, interrupt, doze)
+        })
+        .interrupt(move |_, interrupt| {
+            interrupt.raise();
+            on_interrupt.keep_ringing();
+        })
         .close(move |inner, ()| {
             inner.close()?;
-            // Closing wakes everybody, again and again, so that it is appends alone that go unnoticed.
-            let bed = Arc::clone(&on_close);
-            thread::spawn(move || {
-                for _ in 0..100 {
-                    bed.rung.notify_all();
-                    thread::sleep(Duration::from_millis(1));
-                }
-            });
+            on_close.keep_ringing();
             Ok(())
         })
 }
@@ -81,17 +92,17 @@ fn sleeping(store: Broken, doze: Duration, wake: fn(&Condvar)) -> Broken {
 #[test]
 fn a_wake_up_is_lost() {
     breaks(Law::Waiting, |store, _| {
-        store.wait(|inner, (after, timeout)| {
+        store.wait(|inner, (after, timeout, interrupt)| {
             let start = Instant::now();
-            while inner.wait(after, Duration::ZERO)? <= after && start.elapsed() < timeout {
-                // Closing is noticed; an append is not.
-                let asleep = Instant::now();
-                while asleep.elapsed() < timeout {
+            let is_early = || start.elapsed() < timeout && !interrupt.is_raised();
+            while inner.wait(after, Duration::ZERO, interrupt)? <= after && is_early() {
+                // Closing and interrupts are noticed; an append is not.
+                while is_early() {
                     inner.head()?;
                     thread::sleep(Duration::from_millis(2).min(timeout));
                 }
             }
-            inner.wait(after, Duration::ZERO)
+            inner.wait(after, Duration::ZERO, interrupt)
         })
     });
 }
@@ -99,16 +110,64 @@ fn a_wake_up_is_lost() {
 #[test]
 fn a_waiter_gives_up_at_once() {
     breaks(Law::Waiting, |store, _| {
-        store.wait(|inner, (after, _)| inner.wait(after, Duration::ZERO))
+        store.wait(|inner, (after, _, interrupt)| inner.wait(after, Duration::ZERO, interrupt))
     });
 }
 
 #[test]
 fn a_waiter_is_told_only_what_it_waited_for() {
     breaks(Law::Waiting, |store, _| {
-        store.wait(|inner, (after, timeout)| {
-            let head = inner.wait(after, timeout)?;
+        store.wait(|inner, (after, timeout, interrupt)| {
+            let head = inner.wait(after, timeout, interrupt)?;
             Ok(head.min(after.checked_add(1).unwrap_or(after)))
+        })
+    });
+}
+
+#[test]
+fn an_interrupt_wakes_nobody() {
+    breaks(Law::Interrupting, |store, _| store.interrupt(|_, interrupt| interrupt.raise()));
+}
+
+#[test]
+fn an_interrupt_wakes_everybody() {
+    breaks(Law::Interrupting, |store, _| {
+        let all: Arc<Mutex<Arc<Interrupt>>> = Arc::default();
+        let on_wait = Arc::clone(&all);
+        store
+            .wait(move |inner, (after, timeout, own)| {
+                if own.is_raised() {
+                    return inner.wait(after, timeout, own);
+                }
+                let shared = Arc::clone(&on_wait.lock().unwrap());
+                inner.wait(after, timeout, &shared)
+            })
+            .interrupt(move |inner, own| {
+                own.raise();
+                let shared: Arc<Interrupt> = std::mem::take(&mut *all.lock().unwrap());
+                inner.interrupt(&shared);
+            })
+    });
+}
+
+#[test]
+fn an_interrupt_before_the_wait_is_lost() {
+    breaks(Law::Interrupting, |store, _| {
+        store.wait(|inner, (after, timeout, interrupt)| {
+            if interrupt.is_raised() {
+                return inner.wait(after, timeout, &Interrupt::new());
+            }
+            inner.wait(after, timeout, interrupt)
+        })
+    });
+}
+
+#[test]
+fn an_interrupted_waiter_is_told_its_own_position() {
+    breaks(Law::Interrupting, |store, _| {
+        store.wait(|inner, (after, timeout, interrupt)| {
+            let head = inner.wait(after, timeout, interrupt)?;
+            if interrupt.is_raised() { Ok(Position::new(u64::MAX)) } else { Ok(head) }
         })
     });
 }

@@ -1,0 +1,153 @@
+//! What a subscription costs: catching up, beside reading the log batch by batch; and the way of an event from its
+//! acknowledgement to a sleeping subscriber, beside the waking of a thread by a bare condition variable.
+//!
+//! `cargo bench --bench subscriptions` prints both; what is compared is measured in one run, in turns. The goal is that a median
+//! delivery takes at most twice as long as a bare wake-up.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
+
+use std::fs;
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use annals::id::EventType;
+use annals::store::{Batches, Commit, EventStore, Expected, FileStore, Filter, MemoryStore, Query};
+use annals::{Annals, Error, NewEvent};
+
+fn commit(events: usize) -> Commit {
+    let event = || NewEvent::new(EventType::new("Read").unwrap(), &"x".repeat(161)).unwrap();
+    let events = std::iter::repeat_with(event).take(events);
+    Commit::new().write("meter/1".parse().unwrap(), Expected::Any, events)
+}
+
+/// The payloads of all events, without a subscription.
+fn read(store: &dyn EventStore) -> usize {
+    let query = Query::default().up_to(store.head().unwrap().durable);
+    Batches::new(store, query).map(|batch| length(&batch.unwrap())).sum()
+}
+
+/// The same through a subscription.
+fn catch_up(annals: &Annals) -> usize {
+    let (mut subscription, mut total) = (annals.subscribe(Filter::all()), 0);
+    let mut next =
+        || subscription.next_batch(Duration::ZERO, |batch| Ok::<_, Error>(length(batch)));
+    while let Some(length) = next().unwrap() {
+        total += length;
+    }
+    total
+}
+
+fn length(batch: &annals::Batch) -> usize {
+    batch.iter().map(|event| event.payload().len()).sum()
+}
+
+fn catching_up(name: &str, annals: &Annals, commits: usize, rounds: usize) {
+    const COMMIT: usize = 1_000;
+    for _ in 0..commits {
+        annals.store().append(commit(COMMIT)).unwrap();
+    }
+    assert_eq!(catch_up(annals), read(annals.store()));
+    let mut best = [Duration::MAX; 2];
+    for _ in 0..rounds {
+        let start = Instant::now();
+        black_box(read(annals.store()));
+        best[0] = best[0].min(start.elapsed());
+        let start = Instant::now();
+        black_box(catch_up(annals));
+        best[1] = best[1].min(start.elapsed());
+    }
+    let [bare, subscribed] = best.map(|best| best.as_secs_f64() * 1e9 / (commits * COMMIT) as f64);
+    println!(
+        "{name}: catching up {subscribed:.0} ns an event, bare reading {bare:.0} ns: {:.2} times",
+        subscribed / bare
+    );
+}
+
+/// Tells when each event was delivered, as soon as it is.
+fn deliveries(annals: &Annals) -> Receiver<Instant> {
+    let (sender, receiver) = channel();
+    let mut subscription = annals.subscribe(Filter::all()).from_now().unwrap();
+    thread::spawn(move || {
+        let mut tell = || {
+            subscription.next_batch(Duration::MAX, |batch| {
+                // Nobody listens any more once the store is about to be closed.
+                Ok::<_, Error>(batch.iter().try_for_each(|_| sender.send(Instant::now())))
+            })
+        };
+        while tell().unwrap().is_some() {}
+    });
+    receiver
+}
+
+type Bell = (Mutex<u64>, Condvar);
+
+/// Tells when it was woken, each time that the bell is rung, until that is the last time.
+fn wake_ups(bell: &Bell, last: u64, sender: &Sender<Instant>) {
+    for heard in 0..last {
+        let mut rung = bell.0.lock().unwrap();
+        while *rung <= heard {
+            rung = bell.1.wait(rung).unwrap();
+        }
+        drop(rung);
+        sender.send(Instant::now()).unwrap();
+    }
+}
+
+fn delivering(name: &str, annals: &Annals, rounds: u64) {
+    let delivered = deliveries(annals);
+    let bell = Arc::new(Bell::default());
+    let ((sender, woken), theirs) = (channel(), Arc::clone(&bell));
+    thread::spawn(move || wake_ups(&theirs, rounds, &sender));
+    let mut taken = [Vec::new(), Vec::new()];
+    for _ in 0..rounds {
+        // Time for those who wait to fall asleep.
+        thread::sleep(Duration::from_micros(300));
+        annals.store().append(commit(1)).unwrap();
+        let acknowledged = Instant::now();
+        let told = delivered.recv().unwrap();
+        // It may be delivered before its writer is back on the processor: at once, then.
+        taken[0].push(told.saturating_duration_since(acknowledged));
+        thread::sleep(Duration::from_micros(300));
+        let rung = Instant::now();
+        *bell.0.lock().unwrap() += 1;
+        bell.1.notify_all();
+        taken[1].push(woken.recv().unwrap() - rung);
+    }
+    let [ours, bare] = taken.map(percentiles);
+    println!("{name}: a bare wake-up takes {:.1} µs (p50), {:.1} µs (p99)", bare[0], bare[1]);
+    println!(
+        "{name}: an event is delivered {:.1} µs, {:.1} µs after it is acknowledged: {:.2}, {:.2} times that",
+        ours[0],
+        ours[1],
+        ours[0] / bare[0],
+        ours[1] / bare[1]
+    );
+}
+
+/// The median and what 99 of 100 are below, in microseconds.
+fn percentiles(mut taken: Vec<Duration>) -> [f64; 2] {
+    taken.sort_unstable();
+    [taken.len() / 2, taken.len() * 99 / 100].map(|place| taken[place].as_secs_f64() * 1e6)
+}
+
+fn main() {
+    let is = |name: &str| std::env::args().any(|argument| argument == name);
+    let is_test = is("--test") || !is("--bench");
+    let (commits, rounds, wake_ups) = if is_test { (2, 1, 5) } else { (100, 25, 2_000) };
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("subscriptions-{}", std::process::id()));
+    let stores = [
+        ("in memory", Annals::with_store(MemoryStore::new())),
+        ("on disk", Annals::with_store(FileStore::open(&directory).unwrap())),
+    ];
+    for (name, annals) in stores {
+        catching_up(name, &annals, commits, rounds);
+        delivering(name, &annals, wake_ups);
+        annals.close().unwrap();
+    }
+    fs::remove_dir_all(directory).unwrap();
+}
