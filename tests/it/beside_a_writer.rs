@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use annals::id::EventType;
 use annals::store::{
-    Commit, EventStore, Events, Expected, FileOptions, FileStore, Query, Upkeep, care,
+    Commit, EventStore, Events, Expected, FileOptions, FileStore, Interrupt, Query, Upkeep, care,
 };
 use annals::{Error, ErrorKind, NewEvent, Position, RecordedEvent};
 use parking_lot::Mutex;
@@ -124,7 +124,8 @@ impl Counts {
         }
         let end = Position::new(events.len() as u64);
         // What was copied while it was written may not have been acknowledged yet.
-        log.wait(Position::new(end.get().saturating_sub(1)), Duration::from_secs(60)).unwrap();
+        let before = Position::new(end.get().saturating_sub(1));
+        log.wait(before, Duration::from_secs(60), &Interrupt::new()).unwrap();
         let right = Events::new(log, Query::default().up_to(end)).map(Result::unwrap);
         let right: Vec<RecordedEvent<'static>> = right.collect();
         assert!(events == right, "seed {seed}: it is not the beginning of the log");

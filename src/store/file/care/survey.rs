@@ -153,12 +153,7 @@ impl<'s> Survey<'s> {
         next: Option<&Section>,
         visit: Visitor<'_>,
     ) -> Result<(), Error> {
-        let promised = next.and_then(|next| next.header.as_ref()).filter(|(header, _)| {
-            Some(header.number) == section.number.checked_add(1)
-                && header.predecessor_length >= SEGMENT_HEADER_BYTES
-        });
-        let length =
-            promised.map_or(section.length, |(header, _)| header.predecessor_length.into());
+        let length = length_of(section, next);
         let limit = length.min(section.length);
         let search = Search { file: &*section.file, name: section.name(), tag: section.tag, limit };
         let start = section.start();
@@ -304,4 +299,13 @@ impl<'s> Survey<'s> {
         scan.tip.chain = header.chain;
         Ok(true)
     }
+}
+
+/// How long a segment has to be: as its successor says or, if that is not known, as it is.
+fn length_of(section: &Section, next: Option<&Section>) -> u64 {
+    let says = next.and_then(|next| next.header.as_ref()).filter(|(header, _)| {
+        Some(header.number) == section.number.checked_add(1)
+            && header.predecessor_length >= SEGMENT_HEADER_BYTES
+    });
+    says.map_or(section.length, |(header, _)| header.predecessor_length.into())
 }
