@@ -34,8 +34,6 @@ pub(super) struct Task {
     /// What is known already, from before it queued.
     pub(super) judged: Judged,
     pub(super) now: DateTime<Utc>,
-    /// What ids are made of: drawn by each caller, not by the leader for all.
-    pub(super) random: u128,
 }
 
 /// How often parts of the index are made again for one call: what is damaged each time it is read is not to be mended so.
@@ -99,7 +97,7 @@ impl Engine {
             watermark: recovered.watermark,
             tip,
             synced: (tip.end.offset(), tip.head),
-            staged: Staged { builder: FrameBuilder::default(), tip },
+            staged: Staged { builder: FrameBuilder::default(), tip, random: 0 },
         };
         Self {
             options,
@@ -176,8 +174,7 @@ impl Engine {
             Verdict::AlreadyThere(earlier) => return self.made_durable(earlier),
             Verdict::Accept(judged) => judged,
         };
-        let task =
-            Task { commit: Arc::clone(commit), judged, now, random: Uuid::new_v4().as_u128() };
+        let task = Task { commit: Arc::clone(commit), judged, now };
         let appended = self.groups.carry_out(task, |tasks| self.lead(&tasks), abandoned)?;
         self.made_durable(appended)
     }
@@ -202,6 +199,7 @@ impl Engine {
     fn lead(&self, tasks: &[Task]) -> Vec<Answer> {
         let _leading = Leading(&self.reader.heads);
         let mut writer = self.writer.lock();
+        writer.staged.random = Uuid::new_v4().as_u128();
         let mut answers: Vec<Answer> = Vec::with_capacity(tasks.len());
         // Where the answers begin that rest on what is staged.
         let mut resting = 0;
@@ -274,7 +272,7 @@ impl Engine {
         };
         let sources = self.reader.sources();
         let mut recent = sources.growing().recent.write();
-        match writer.stage(&task.commit, &judged.versions, (task.now, task.random), &mut recent) {
+        match writer.stage(&task.commit, &judged.versions, task.now, &mut recent) {
             Ok(appended) => Staging::Answered(Ok(appended)),
             Err(NotStaged::Refused(error)) => Staging::Answered(Err(error.into())),
             Err(NotStaged::NoRoom) => Staging::NoRoom,

@@ -52,6 +52,8 @@ pub(super) struct Staged {
     pub(super) builder: FrameBuilder,
     /// Where the log will end with them.
     pub(super) tip: Tip,
+    /// What the ids of the next commit are made of: drawn once for a group.
+    pub(super) random: u128,
 }
 
 /// What a writer shares with those who read and those who prepare.
@@ -88,7 +90,7 @@ impl Writer {
         &mut self,
         commit: &Commit,
         versions: &[Version],
-        (now, random): (DateTime<Utc>, u128),
+        now: DateTime<Utc>,
         recent: &mut Recent,
     ) -> Result<Appended, NotStaged> {
         let last = DateTime::from_timestamp_micros(self.staged.tip.time);
@@ -103,7 +105,9 @@ impl Writer {
             already_there: false,
         };
         self.check_size(commit).map_err(NotStaged::Refused)?;
-        let fresh = FreshEventIds::made_of(recorded_at, random);
+        let fresh = FreshEventIds::made_of(recorded_at, self.staged.random);
+        // Far enough for no two commits of a group to have an id in common.
+        self.staged.random = self.staged.random.wrapping_add(1 << 33);
         let start = self.begin_frame();
         self.build(commit, (versions, fresh), &mut appended, recent);
         self.end_frame(start, (appended.last, recorded_at), recent)?;
