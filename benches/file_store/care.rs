@@ -53,7 +53,7 @@ fn peak_bytes() -> u64 {
 
 pub(crate) fn caring(scratch: &Scratch, scale: &Scale) {
     let large = std::env::var_os("ANNALS_BENCH_LARGE").is_some_and(|value| value == "1");
-    let events = if large { 5_000_000 } else { scale.bulk_events };
+    let events = if large { 5_000_000 } else { 2 * scale.small_events };
     let [closed, _] = opened(scratch, events, "caring");
     let all = files(&closed);
     let sum = checksum(&all);
