@@ -108,7 +108,8 @@ pub enum ErrorKind {
     /// The id of an aggregate does not survive being written and read back. Nothing was written. Correct the id
     /// type's `Display` and `FromStr`.
     AggregateId,
-    /// A unit was given a repository of another store. Nothing was written.
+    /// A unit was given a repository of another store, and nothing was written; or a follower finds another store in its directory, as
+    /// after a restore: open a new follower.
     OtherStore,
     /// Two aggregate types claim the same stream. Give each its own [`TYPE`](crate::Aggregate::TYPE).
     AggregateType,
@@ -189,7 +190,7 @@ impl fmt::Display for ErrorKind {
             Self::EventShape => write!(f, "the event type is not an externally tagged enum"),
             Self::Upcasters => write!(f, "the chain of upcasters is not sound"),
             Self::AggregateId => write!(f, "the id does not survive being written and read back"),
-            Self::OtherStore => write!(f, "the repository belongs to another store"),
+            Self::OtherStore => write!(f, "it is another store"),
             Self::AggregateType => write!(f, "two aggregate types claim the same stream"),
             Self::View => write!(f, "the handler of a view failed"),
             Self::Damaged { file, offset } => {

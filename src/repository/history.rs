@@ -9,7 +9,7 @@ use std::num::NonZeroU64;
 use chrono::{DateTime, Utc};
 
 use super::binding::Binding;
-use crate::aggregate::{Aggregate, Recorded, id_of};
+use crate::aggregate::{Aggregate, Recorded, id_of, missing};
 use crate::clock::to_micros;
 use crate::error::Error;
 use crate::event::{Batch, GAP, RecordedEvent};
@@ -140,10 +140,17 @@ impl<'r, A: Aggregate> History<'r, A> {
             // Each stored event is one event, so the store need not read further.
             query = query.limit(limit);
         }
+        let backwards = query.direction() == Direction::Backwards;
+        let is_whole = self.stream.is_some() && variants.is_none() && self.clause == Clause::new();
+        // Whether there is a version before the first that is read is known only from the beginning of the range on.
+        let begins =
+            !backwards && query.positions().0 == Position::START && query.times().0.is_none();
         Ok(Recordings {
             binding: self.binding,
             variants,
-            backwards: query.direction() == Direction::Backwards,
+            backwards,
+            is_whole,
+            last: begins.then_some(query.versions().0),
             batches: Batches::new(&self.binding.backing.store, query),
             batch: Batch::new(),
             next: 0,
@@ -187,6 +194,9 @@ pub struct Recordings<'r, A: Aggregate> {
     /// The variants that are meant, if not all.
     variants: Option<Vec<u64>>,
     backwards: bool,
+    /// Whether each version has to follow the one before.
+    is_whole: bool,
+    last: Option<Version>,
     batches: Batches<'r>,
     batch: Batch,
     next: usize,
@@ -201,8 +211,17 @@ impl<A: Aggregate> Recordings<'_, A> {
         let Some(stored) = self.batch.get(self.next) else {
             return Ok(false);
         };
+        if let Some(last) = self.last.filter(|_| self.is_whole) {
+            let version = stored.version();
+            let (low, high) = if self.backwards { (version, last) } else { (last, version) };
+            if low.checked_add(1) != Some(high) {
+                let (from, to) = (low.get().saturating_add(1), high.get().saturating_sub(1));
+                return Err(missing(Version::new(from), Version::new(to), &stored));
+            }
+        }
         let codec = &self.binding.codec;
         let mut read = VecDeque::new();
+        let version = stored.version();
         Recorded::<A>::read(codec, stored, |recorded| {
             let is_meant = |variants: &Vec<u64>| codec.is_one_of(recorded.event_type(), variants);
             match self.variants.as_ref().is_none_or(is_meant) {
@@ -213,6 +232,7 @@ impl<A: Aggregate> Recordings<'_, A> {
             Ok(())
         })?;
         self.ready = read;
+        self.last = Some(version);
         self.next += 1;
         Ok(true)
     }

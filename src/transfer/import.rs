@@ -85,7 +85,8 @@ impl Import {
             pending = None;
             let counted = if was_there { &mut report.already_there } else { &mut report.written };
             *counted += u64::from(line.commit.count);
-            progress(Progress::new(number, number));
+            let events = report.written + report.already_there;
+            progress(Progress::new(events, events));
         }
         match pending {
             None => Ok(report),

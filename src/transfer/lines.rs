@@ -29,8 +29,22 @@ impl<R: BufRead> Lines<R> {
         Self { from, line: Vec::new(), number: 0, bytes_max: bytes.saturating_mul(ESCAPE_BYTES) }
     }
 
-    /// The next line and its number; `None` at the end.
+    /// The next line that is not blank, and its number; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<(u64, Line<'_>)>, Error> {
+        while self.read()? {
+            if self.line.trim_ascii().is_empty() {
+                continue;
+            }
+            return match serde_json::from_slice(self.line.trim_ascii_end()) {
+                Ok(line) => Ok(Some((self.number, line))),
+                Err(error) => Err(malformed(self.number, &error)),
+            };
+        }
+        Ok(None)
+    }
+
+    /// Reads a line; false at the end.
+    fn read(&mut self) -> Result<bool, Error> {
         self.line.clear();
         let longest = (self.bytes_max as u64).saturating_add(1);
         let read = Read::by_ref(&mut self.from).take(longest).read_until(b'\n', &mut self.line);
@@ -39,7 +53,7 @@ impl<R: BufRead> Lines<R> {
             Error::new(ErrorKind::Transfer).detail(detail).caused_by(source)
         })?;
         if read == 0 {
-            return Ok(None);
+            return Ok(false);
         }
         self.number += 1;
         if read > self.bytes_max && !self.line.ends_with(b"\n") {
@@ -48,10 +62,7 @@ impl<R: BufRead> Lines<R> {
                 Error::new(ErrorKind::TooLarge { limit, actual }).detail("bytes of a line");
             return Err(at_line(self.number).caused_by(source));
         }
-        match serde_json::from_slice(self.line.trim_ascii_end()) {
-            Ok(line) => Ok(Some((self.number, line))),
-            Err(error) => Err(malformed(self.number, &error)),
-        }
+        Ok(true)
     }
 }
 

@@ -56,7 +56,7 @@
 //! * `payload` is the JSON that was stored, byte for byte. A payload that was stored with line breaks between its parts
 //!   would break the line; in its place stands `payload_text`, the same bytes as a JSON string (in `jq`:
 //!   `if has("payload") then .payload else (.payload_text | fromjson) end`).
-//! * A reader takes the payload as it stands in the line, so what another tool formats anew is stored anew. Other fields may
+//! * A reader passes over blank lines, and takes the payload as it stands in the line, so what another tool formats anew is stored anew. Other fields may
 //!   come in any order; one that it does not know is refused, lest anything be lost in silence.
 //!
 //! The same history gives the same bytes. A file that was cut off within a commit is refused at its end; one that was cut

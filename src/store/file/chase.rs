@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::address::Address;
 use super::beginning::StoreId;
@@ -43,7 +44,12 @@ pub(super) struct Chase {
     ahead: Tip,
     /// How much log has to be covered by no run before new ones are looked for.
     looks_at: u64,
+    /// When it was last looked whether the directory holds the same store still.
+    known_since: Instant,
 }
+
+/// How often that is looked at.
+const KNOWN_FOR: Duration = Duration::from_secs(1);
 
 impl Chase {
     /// Sets out at the beginning of the log, with a reader that shows nothing yet.
@@ -62,8 +68,18 @@ impl Chase {
         let Replay { sources, tip, .. } = Replay::behind(&log, terms, Vec::new());
         let reader = Reader::new(log, terms, sources, tip, Arc::clone(&cache));
         let (watermark, proven, ahead) = (None, tip.end, tip);
-        let chase =
-            Self { storage, store, cache, options, watermark, proven, tip, ahead, looks_at: 0 };
+        let chase = Self {
+            storage,
+            store,
+            cache,
+            options,
+            watermark,
+            proven,
+            tip,
+            ahead,
+            looks_at: 0,
+            known_since: Instant::now(),
+        };
         Ok((chase, reader))
     }
 
@@ -85,12 +101,29 @@ impl Chase {
 
     /// Asks the watermark; and if that tells nothing new, the frames behind the tip.
     fn look_for_proof(&mut self, log: &Log) -> Result<(), Error> {
+        self.know_the_store()?;
         if let Some(mark) = self.mark()?.filter(|mark| mark.end > self.proven) {
             self.reach(log, mark.end)?;
             confirm_mark(log, &mark)?;
             self.proven = mark.end;
         }
         if self.tip.end == self.proven { self.look_ahead(log) } else { Ok(()) }
+    }
+
+    /// Sees to it that another store in the place of this one, as after a restore, is not taken for one to which nobody writes.
+    fn know_the_store(&mut self) -> Result<(), Error> {
+        if self.known_since.elapsed() < KNOWN_FOR {
+            return Ok(());
+        }
+        let file =
+            self.storage.open(FileName::Store).map_err(failed("opening", FileName::Store))?;
+        if read_identity(&*file)?.id.into_bytes() != self.store {
+            return Err(
+                Error::new(ErrorKind::OtherStore).detail("in the directory that is followed")
+            );
+        }
+        self.known_since = Instant::now();
+        Ok(())
     }
 
     /// The newest mark of the watermark. One that is being written at this moment is not whole; then it is the one before.

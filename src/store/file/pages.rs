@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::address::Address;
 use super::fault::Fault;
 use super::index::{Cursor, Place, Search, Sought, TermCursor};
-use super::view::View;
+use super::view::{View, damaged_run};
 use super::walker::Walker;
 use crate::error::Error;
 use crate::event::{Batch, RecordedEvent};
@@ -71,10 +71,13 @@ pub(super) fn page(
     let (batch, looked_at, end) = (Batch::new(), None, End::Reached);
     let mut page = Reading { view, query, low, at_frame, high, batch, looked_at, end };
     if low < high {
-        match (cursor(view, query.filter()), query.direction()) {
-            (Some(cursor), _) => page.look_up(cursor)?,
-            (None, Direction::Forwards) => page.walk()?,
-            (None, Direction::Backwards) => page.walk_back()?,
+        let filled = match (cursor(view, query.filter()), query.direction()) {
+            (Some(cursor), _) => page.look_up(cursor),
+            (None, Direction::Forwards) => page.walk(),
+            (None, Direction::Backwards) => page.walk_back(),
+        };
+        if let Err(error) = filled {
+            page.stop_before(error)?;
         }
     }
     let End::Stopped(position, address) = page.end else { return Ok((page.batch, None)) };
@@ -156,7 +159,7 @@ struct Reading<'r> {
     high: Address,
     batch: Batch,
     /// The position that was looked at last.
-    looked_at: Option<Position>,
+    looked_at: Option<(Position, Address)>,
     end: End,
 }
 
@@ -231,6 +234,7 @@ impl<'r> Reading<'r> {
             if self.query.matches(&record.event) {
                 self.batch.push(&record.event);
             }
+            self.looked_at = Some((record.event.position(), at));
             walked += 1;
             if self.is_full() || walked == WALKED_MAX {
                 self.end = End::Stopped(record.event.position(), at);
@@ -271,6 +275,21 @@ impl<'r> Reading<'r> {
         }
     }
 
+    /// Ends the page where an error came up, so that what lies before it is handed out; the next page begins with the error. An error
+    /// that came up first is the answer.
+    fn stop_before(&mut self, error: Error) -> Result<(), Error> {
+        let (after, up_to) = self.query.positions();
+        let is_ahead = |(position, _): &(Position, Address)| match self.query.direction() {
+            Direction::Forwards => *position > after,
+            Direction::Backwards => up_to.is_none_or(|up_to| *position <= up_to),
+        };
+        // What is wrong with the index can be mended, and then there is no error.
+        let last = self.looked_at.filter(|last| damaged_run(&error).is_none() && is_ahead(last));
+        let Some((position, at)) = last else { return Err(error) };
+        self.end = End::Stopped(position, at);
+        Ok(())
+    }
+
     fn stop_at(&mut self, last: Option<&Looked>) {
         self.end = last.map_or(End::Reached, |last| End::Stopped(last.position, last.at));
     }
@@ -290,14 +309,16 @@ impl<'r> Reading<'r> {
 
     /// Positions ascend with addresses; a log that has it otherwise is not what was written, whatever its checksums say.
     fn check_order(&mut self, one: &Looked) -> Result<(), Error> {
-        let follows = |before| match self.query.direction() {
+        let follows = |(before, _)| match self.query.direction() {
             Direction::Forwards => one.position > before,
             Direction::Backwards => one.position < before,
         };
         if !self.looked_at.is_none_or(follows) {
+            // A page that begins here could not tell.
+            self.looked_at = None;
             return Err(self.view.damage(one.at, Fault::Wrong("a record is not in its place")));
         }
-        self.looked_at = Some(one.position);
+        self.looked_at = Some((one.position, one.at));
         Ok(())
     }
 
@@ -411,11 +432,17 @@ impl<'r> Reading<'r> {
         }
         let mut last = None;
         for group in groups {
-            let (found, looked) = self.read_group(group)?;
+            let (mut found, mut looked) = (Batch::new(), Vec::with_capacity(group.len()));
+            let read = self.read_group(group, &mut found, &mut looked);
+            if direction == Direction::Backwards && read.is_err() {
+                // What comes first in the order of the read was not read.
+                looked.clear();
+            }
             self.hand_out(&found, &looked)?;
             if self.end != End::Reached {
                 return Ok(None);
             }
+            read?;
             last = match direction {
                 Direction::Forwards => looked.last().copied(),
                 Direction::Backwards => looked.first().copied(),
@@ -481,16 +508,19 @@ impl<'r> Reading<'r> {
     }
 
     /// Reads candidates that lie near one another together.
-    fn read_group(&self, group: &[Address]) -> Result<(Batch, Vec<Looked>), Error> {
+    fn read_group(
+        &self,
+        group: &[Address],
+        found: &mut Batch,
+        looked: &mut Vec<Looked>,
+    ) -> Result<(), Error> {
         let (view, first, last) = (self.view, group[0], group[group.len() - 1]);
-        let (mut found, mut looked) = (Batch::new(), Vec::with_capacity(group.len()));
         let end = (last.offset().saturating_add(TAIL_BYTES)).min(view.record_limit(first));
         let mut bytes = vec![0; end.saturating_sub(first.offset()) as usize];
         let is_staged = view.staged.is_some_and(|(start, _)| last >= start);
-        if group.len() == 1 || is_staged {
+        // Where they cannot be read together, it shows one by one which cannot.
+        if group.len() == 1 || is_staged || view.log.read(first, &mut bytes).is_err() {
             bytes.clear();
-        } else {
-            view.log.read(first, &mut bytes)?;
         }
         for at in group {
             let together = bytes.get((at.offset() - first.offset()) as usize..).unwrap_or(&[]);
@@ -498,9 +528,9 @@ impl<'r> Reading<'r> {
                 .is_ok_and(|length| length as usize <= together.len());
             let alone = (!is_whole).then(|| view.record_bytes_directly(*at)).transpose()?;
             let record = view.record(*at, alone.as_deref().unwrap_or(together))?;
-            looked.push(self.look_at(&mut found, *at, &record.event));
+            looked.push(self.look_at(found, *at, &record.event));
         }
-        Ok((found, looked))
+        Ok(())
     }
 }
 

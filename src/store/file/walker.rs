@@ -57,18 +57,28 @@ impl<'v, 's> Walker<'v, 's> {
         }
         let at = self.next;
         let length = record::claimed_length(self.peek(8)?);
-        let length = length.map_err(|fault| self.view.damage(at, fault))?;
+        let length = length.map_err(|fault| self.damage(at, fault))?;
         self.peek(length)?;
         let start = (at.offset() - self.chunk_at.offset()) as usize;
-        let record = self.view.record(at, &self.chunk[start..])?;
+        let decoded = Record::decode(&self.chunk[start..], self.view.seed(at));
+        let record = decoded.map_err(|fault| self.damage(at, fault))?;
         let position = record.event.position();
         if self.last.is_some_and(|last| last.checked_add(1) != Some(position)) {
-            return Err(self.view.damage(at, Fault::Wrong("a record is not in its place")));
+            return Err(self.damage(at, Fault::Wrong("a record is not in its place")));
         }
         self.last = Some(position);
         self.next = at.plus(record.length);
         self.at_frame = record.event.commit().is_last();
         Ok(Some((at, record)))
+    }
+
+    /// The error that says that the log is damaged, and at which position if that is known.
+    fn damage(&self, at: Address, fault: Fault) -> Error {
+        let error = self.view.damage(at, fault);
+        match self.last.and_then(|last| last.checked_add(1)) {
+            Some(position) => error.at_position(position),
+            None => error,
+        }
     }
 
     /// Steps over the header of a frame, and into the next segment where there is one. False at the end.
@@ -84,7 +94,7 @@ impl<'v, 's> Walker<'v, 's> {
         }
         let (at, tag) = (self.next, self.view.tag(self.next));
         let header = FrameHeader::decode(self.peek(FRAME_HEADER_BYTES)?, tag);
-        let (header, sum) = header.map_err(|fault| self.view.damage(at, fault))?;
+        let (header, sum) = header.map_err(|fault| self.damage(at, fault))?;
         self.frame = Some((at, header, sum));
         self.next = at.plus(FRAME_HEADER_BYTES);
         self.at_frame = false;
@@ -95,7 +105,7 @@ impl<'v, 's> Walker<'v, 's> {
     fn peek(&mut self, bytes: u32) -> Result<&[u8], Error> {
         let left = self.view.limit(self.next).saturating_sub(self.next.offset());
         if bytes > left {
-            return Err(self.view.damage(self.next, Fault::Short));
+            return Err(self.damage(self.next, Fault::Short));
         }
         let held = u32::try_from(self.chunk.len()).unwrap_or(u32::MAX);
         let within = self.next.segment() == self.chunk_at.segment()
