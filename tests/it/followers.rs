@@ -257,3 +257,17 @@ fn followers_on_many_threads_see_a_log_that_only_grows() {
     shows(&follower, 1_500);
     println!("{looks} looks at a growing log");
 }
+
+/// A restore in place left followers with the files of the store that was gone, for ever.
+#[test]
+fn a_follower_notices_that_another_store_has_taken_the_place() {
+    let (home, other) = (crate::directory::Directory::new(), crate::directory::Directory::new());
+    drop(FileStore::open(home.path()).unwrap());
+    drop(FileStore::open(other.path()).unwrap());
+    let follower = FileStore::follow(home.path()).unwrap();
+    assert!(follower.head().is_ok());
+    fs::copy(other.path().join("store"), home.path().join("new")).unwrap();
+    fs::rename(home.path().join("new"), home.path().join("store")).unwrap();
+    let error = follower.wait(Position::START, Duration::from_secs(20), &Interrupt::new());
+    assert_eq!(*error.unwrap_err().kind(), ErrorKind::OtherStore);
+}

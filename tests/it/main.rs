@@ -10,6 +10,7 @@ mod bad_input;
 mod beside_a_writer;
 #[cfg(feature = "testing")]
 mod contract;
+mod damaged_reads;
 mod directory;
 mod events;
 mod executing;

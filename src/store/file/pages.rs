@@ -254,7 +254,7 @@ impl<'r> Reading<'r> {
             let far = Address::from_number(high.number().saturating_sub(stretch.into()));
             let (place, _) = self.view.sources.places_around(|place| place.address <= far)?;
             let start = place.map(|place| place.address).filter(|start| *start > self.low);
-            let (found, looked) = self.stretch(start.unwrap_or(self.low), high)?;
+            let (start, found, looked) = self.readable_stretch(start, high)?;
             walked += looked.len();
             self.hand_out(&found, &looked)?;
             let (Some(start), End::Reached) = (start, self.end) else { break };
@@ -265,6 +265,24 @@ impl<'r> Reading<'r> {
             }
         }
         Ok(())
+    }
+
+    /// A stretch from here on; or if that cannot be read, from a later place on.
+    fn readable_stretch(
+        &self,
+        mut start: Option<Address>,
+        high: Address,
+    ) -> Result<(Option<Address>, Batch, Vec<Looked>), Error> {
+        loop {
+            let from = start.unwrap_or(self.low);
+            let error = match self.stretch(from, high) {
+                Ok((found, looked)) => return Ok((start, found, looked)),
+                Err(error) => error,
+            };
+            let (_, later) = self.view.sources.places_around(|place| place.address <= from)?;
+            let Some(later) = later.filter(|later| later.address < high) else { return Err(error) };
+            start = Some(later.address);
+        }
     }
 
     fn walker(&self, start: Address) -> Walker<'r, 'r> {
@@ -427,16 +445,20 @@ impl<'r> Reading<'r> {
         let is_all = candidates.len() < self.candidates_max() && tired.is_none();
         let groups: Vec<&[Address]> = candidates.chunk_by(|a, b| near(*a, *b)).collect();
         let mut groups: Vec<&[Address]> = groups.into_iter().flat_map(split_large).collect();
-        if direction == Direction::Backwards {
+        if direction == Direction::Forwards {
             groups.reverse();
         }
         let mut last = None;
-        for group in groups {
+        while let Some(group) = groups.pop() {
             let (mut found, mut looked) = (Batch::new(), Vec::with_capacity(group.len()));
             let read = self.read_group(group, &mut found, &mut looked);
-            if direction == Direction::Backwards && read.is_err() {
-                // What comes first in the order of the read was not read.
-                looked.clear();
+            if let ([first, .., last], Direction::Backwards, Err(_)) = (group, direction, &read) {
+                // What comes first in the order of the read may be what was not read.
+                let middle = group
+                    .partition_point(|at| at.number() <= first.number().midpoint(last.number()));
+                let (before, behind) = group.split_at(middle);
+                groups.extend([before, behind]);
+                continue;
             }
             self.hand_out(&found, &looked)?;
             if self.end != End::Reached {

@@ -138,3 +138,21 @@ fn a_view_stops_at_a_gap_unless_it_may_skip_it() {
     assert_eq!(changes.position(), Position::new(17));
     assert_eq!((changes["alice"], changes["bob"], changes["carol"]), (4, 4, 2));
 }
+
+/// A history without a gap in the stream itself said nothing of the version that was missing between two others.
+#[test]
+fn the_history_of_an_aggregate_names_a_version_of_which_nobody_knows_where_it_stood() {
+    let patient = Patient::without(&[4], Index::Removed);
+    let read = |history: History<'_, Account>| history.read().unwrap().take(4).collect::<Vec<_>>();
+    let history = || patient.accounts.history("alice").unwrap();
+    let forwards = read(history());
+    assert!(forwards[0].is_ok() && forwards[1].is_ok());
+    assert_missing(forwards[2].as_ref().unwrap_err(), "account/alice", (3, 3), 8);
+    let mut backwards = history().backwards().read().unwrap();
+    assert_eq!(backwards.next().unwrap().unwrap().version(), Version::new(5));
+    assert_eq!(backwards.next().unwrap().unwrap().version(), Version::new(4));
+    assert_missing(&backwards.next().unwrap().unwrap_err(), "account/alice", (3, 3), 3);
+    // Who asks for a part has it.
+    assert_eq!(read(history().after_version(Version::new(3))).len(), 2);
+    assert_eq!(read(history().of_types(["Deposited"])).len(), 2);
+}
