@@ -21,4 +21,8 @@ impl Progress {
     pub(crate) fn new(done: u64, total: u64) -> Self {
         Self { done, total: total.max(done) }
     }
+
+    pub(crate) fn add(&mut self, more: u64) {
+        *self = Self::new(self.done + more, self.total);
+    }
 }

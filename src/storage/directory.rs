@@ -111,6 +111,10 @@ impl Storage for Directory {
         sync_names_of(&self.path)
     }
 
+    fn place(&self) -> Option<PathBuf> {
+        self.path.canonicalize().ok()
+    }
+
     fn lock(&self) -> io::Result<Box<dyn StorageLock>> {
         let file = self.open_or_create(FileName::Lock)?;
         match file.try_lock() {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -35,6 +36,11 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// A number that nobody can guess.
     fn random(&self) -> u128 {
         Uuid::new_v4().as_u128()
+    }
+
+    /// Where it lies, if that can be told: two that lie at the same place are the same.
+    fn place(&self) -> Option<PathBuf> {
+        None
     }
 
     /// Takes the one lock of the directory. An error of the kind `WouldBlock` if somebody has it; its text may say who.

@@ -257,6 +257,84 @@ fn positions_that_go_back_from_one_segment_to_the_next_are_damage() {
     assert!(reported > 0, "nobody reads the record that lies");
 }
 
+/// Where in a segment the id of an event stands in its record: as a cause it may stand in others.
+fn id_in(bytes: &[u8], event: &Fact) -> Option<usize> {
+    let id = *event.event_id().as_uuid().as_bytes();
+    (96 + 40 + 19..bytes.len())
+        .find(|at| bytes[at - 11..at - 8] == [1, 1, 0] && bytes[*at..].starts_with(&id))
+}
+
+/// The bytes of a segment in which the record of an event says that it has another version, or another place in its commit.
+fn with_place(mut bytes: Vec<u8>, event: &Fact, version: u64, commit: [u64; 2]) -> Vec<u8> {
+    let at = id_in(&bytes, event).unwrap();
+    let mut numbers = Vec::new();
+    for mut number in [version, commit[0], commit[1]] {
+        while number >= 0x80 {
+            numbers.push(u8::try_from(number & 0x7F).unwrap() | 0x80);
+            number >>= 7;
+        }
+        numbers.push(u8::try_from(number).unwrap());
+    }
+    // Behind the id stand the position and these three; small ones take one byte each.
+    let more = u32::try_from(numbers.len() - 3).unwrap();
+    bytes.splice(at + 17..at + 20, numbers);
+    let record = at - 19;
+    let tag: [u8; 8] = bytes[44..52].try_into().unwrap();
+    let frame = (0..record).rev().find(|at| bytes[*at..*at + 8] == tag).unwrap();
+    for length in [record + 4, frame + 8] {
+        let longer = u32::from_le_bytes(bytes[length..length + 4].try_into().unwrap()) + more;
+        bytes[length..length + 4].copy_from_slice(&longer.to_le_bytes());
+    }
+    bytes
+}
+
+/// What is missing in streams was added up until it was more than a number can hold.
+#[test]
+fn the_highest_versions_there_are_can_be_verified() {
+    let golden = Golden::closed();
+    let file = FileName::Segment(*golden.segments().last().unwrap());
+    let mut bytes = golden.bytes(file);
+    let is_there = |event: &&Fact| id_in(&golden.bytes(file), event).is_some();
+    let mut streams = std::collections::HashSet::new();
+    for event in golden.log.events().iter().filter(is_there) {
+        if streams.insert(event.stream().to_string()) {
+            let place = [event.commit().ordinal.into(), event.commit().count.into()];
+            bytes = with_place(bytes, event, u64::MAX - 1, place);
+        }
+    }
+    assert!(streams.len() > 1);
+    repair(file, &mut bytes);
+    let disk = SimDisk::holding(golden.with(file, bytes), 1);
+    let verified =
+        caught(|| care::verify(disk, Position::START, |_| {}).map_err(|e| format!("{e:?}")));
+    assert!(!verified.unwrap().is_sound());
+}
+
+/// Gaps were made for all events that a commit was said to have.
+#[test]
+fn a_commit_that_is_said_to_be_large_is_not_filled_with_gaps() {
+    let golden = Golden::closed();
+    let file = FileName::Segment(*golden.segments().last().unwrap());
+    let events = golden.log.events();
+    for (event, count) in [(events.last().unwrap(), 1 << 31), (&events[events.len() - 2], 100)] {
+        let mut bytes = with_place(golden.bytes(file), event, event.version().get(), [0, count]);
+        repair(file, &mut bytes);
+        let (disk, into) = (SimDisk::holding(golden.with(file, bytes), 1), SimDisk::new(2));
+        measured(1 << 20, || {
+            care::salvage(disk, into.clone(), |_| {}).unwrap();
+            into.byte_len()
+        })
+        .unwrap();
+        let verified = care::verify(into, Position::START, |_| {}).unwrap();
+        assert!(verified.up_to >= golden.log.head());
+        assert_eq!(
+            verified.findings.iter().filter(|one| one.stream.is_none()).count(),
+            0,
+            "{verified:?}"
+        );
+    }
+}
+
 #[test]
 fn no_closed_file_is_believed_that_lies() {
     attack_all(&Golden::closed());

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use annals::id::EventType;
 use annals::storage::Directory;
-use annals::store::{Commit, EventStore, Events, Expected, FileStore, Query, care};
+use annals::store::{
+    Commit, Durability, EventStore, Events, Expected, FileStore, Query, Upkeep, care,
+};
 use annals::{ErrorKind, NewEvent, Position, RecordedEvent, StreamId};
 
 use crate::directory::Directory as Scratch;
@@ -144,6 +146,101 @@ fn a_backup_that_was_written_to_is_left_alone_also_where_the_store_stood_still()
     let refused = care::backup(to_read(&from), Directory::new(&into).unwrap(), |_| {}).unwrap_err();
     assert_eq!(*refused.kind(), ErrorKind::Occupied, "{refused:?}");
     assert_eq!(events(&small(&into)).len(), 2);
+}
+
+/// The backup had more in a segment than the store, which had gone on in the next one; that was cut off.
+#[test]
+fn a_backup_that_was_written_to_is_left_alone_also_where_the_store_went_on_in_another_segment() {
+    let scratch = Scratch::new();
+    let (from, into) = (scratch.path().join("store"), scratch.path().join("copy"));
+    let store = small(&from);
+    append(&store, "a", &["both"]);
+    backup(&from, &into);
+    let copy = small(&into);
+    append(&copy, "a", &["only here"]);
+    copy.close().unwrap();
+    append(&store, "a", &[&"large".repeat(4000)]);
+    assert_eq!(store.statistics().unwrap().segments, 2);
+    let refused = care::backup(to_read(&from), Directory::new(&into).unwrap(), |_| {}).unwrap_err();
+    assert_eq!(*refused.kind(), ErrorKind::Occupied, "{refused:?}");
+    assert_eq!(events(&small(&into)).len(), 2);
+}
+
+#[test]
+fn a_backup_that_is_open_or_in_the_making_is_left_alone() {
+    let scratch = Scratch::new();
+    let (from, into) = (scratch.path().join("store"), scratch.path().join("copy"));
+    let store = small(&from);
+    append(&store, "a", &["one"]);
+    let again = || care::backup(to_read(&from), Directory::new(&into).unwrap(), |_| {});
+    let mut within = None;
+    care::backup(to_read(&from), Directory::new(&into).unwrap(), |_| within = Some(again()))
+        .unwrap();
+    assert_eq!(*within.unwrap().unwrap_err().kind(), ErrorKind::InUse);
+    append(&store, "a", &["two"]);
+    let copy = small(&into);
+    assert_eq!(*again().unwrap_err().kind(), ErrorKind::InUse);
+    copy.close().unwrap();
+    check(again().unwrap(), &into, &store);
+}
+
+/// What was not synced was cut off, and the space that the writer had prepared.
+#[test]
+fn a_store_is_not_copied_into_itself() {
+    let scratch = Scratch::new();
+    let from = scratch.path().join("store");
+    let options = FileStore::options().durability(Durability::Buffered).upkeep(Upkeep::Inline);
+    let store = options.open(&from).unwrap();
+    append(&store, "a", &["synced"]);
+    store.sync().unwrap();
+    append(&store, "a", &["not synced"]);
+    // As a writer leaves it that is killed.
+    let killed = scratch.path().join("killed");
+    std::fs::create_dir(&killed).unwrap();
+    let files = ["store", "lock", "0000000001.log", "watermark"];
+    for file in files {
+        std::fs::copy(from.join(file), killed.join(file)).unwrap();
+    }
+    for path in [&killed, &from] {
+        let (all, into) = (Position::new(u64::MAX), || Directory::new(path).unwrap());
+        let refused = [
+            care::backup(to_read(path), into(), |_| {}).map(|_| ()),
+            care::salvage(to_read(path), into(), |_| {}).map(|_| ()),
+            care::restore(to_read(path), into(), all, |_| {}).map(|_| ()),
+        ];
+        for refused in refused {
+            assert_eq!(*refused.unwrap_err().kind(), ErrorKind::Occupied);
+        }
+        for file in files {
+            let [now, before] = [path, &from].map(|path| std::fs::read(path.join(file)).unwrap());
+            assert!(now == before, "{file} of {}", path.display());
+        }
+    }
+    assert_eq!(events(&small(&killed)).len(), 2);
+    append(&store, "a", &["and on"]);
+    store.close().unwrap();
+    assert_eq!(events(&small(&from)).len(), 3);
+}
+
+/// What a writer has not synced, it may still write anew: what was seen of it says nothing.
+#[test]
+fn verifying_and_restoring_leave_what_is_not_synced_to_another_time() {
+    let scratch = Scratch::new();
+    let [from, first, second] = ["store", "first", "second"].map(|name| scratch.path().join(name));
+    let store = FileStore::options().durability(Durability::Buffered).open(&from).unwrap();
+    append(&store, "a", &["one", "two"]);
+    store.sync().unwrap();
+    append(&store, "a", &["three"]);
+    let verify = || care::verify(to_read(&from), Position::START, |_| {}).unwrap();
+    let restore = |into: &Path| {
+        let all = Position::new(u64::MAX);
+        care::restore(to_read(&from), Directory::new(into).unwrap(), all, |_| {}).unwrap()
+    };
+    let verified = verify();
+    assert_eq!((verified.is_sound(), verified.up_to, verified.events), (true, Position::new(2), 2));
+    assert_eq!(restore(&first).head, Position::new(2));
+    store.sync().unwrap();
+    assert_eq!((verify().up_to, restore(&second).head), (Position::new(3), Position::new(3)));
 }
 
 #[test]

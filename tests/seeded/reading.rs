@@ -118,9 +118,9 @@ pub(crate) const BUGS: &[Bug] = &[
         found_by: "damage::without",
         changes: &[(
             "store/file/recovery/tail.rs",
-            "if self.is_promised_further_on(last)? {",
+            "if promised(&**self.file, self.name(), self.tag, (end.into(), last + 1))? > end {",
             r#"let nobody = crate::bug("nobody looks for promises behind a fault");
-            if !nobody && self.is_promised_further_on(last)? {"#,
+            if !nobody && promised(&**self.file, self.name(), self.tag, (end.into(), last + 1))? > end {"#,
         )],
     },
     Bug {

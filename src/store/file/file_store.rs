@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Batch, RecordedEvent};
 use crate::id::StreamId;
 use crate::position::{Position, Version};
-use crate::storage::{Directory, Storage};
+use crate::storage::{Directory, Storage, StorageLock};
 use crate::store::commit::{AppendError, Appended, Commit};
 use crate::store::event_store::{EventStore, Head};
 use crate::store::interrupt::Interrupt;
@@ -104,14 +104,7 @@ impl FileStore {
         storage: Arc<dyn Storage>,
         options: FileOptions,
     ) -> Result<Self, Error> {
-        let lock = storage.lock().map_err(|source| match source.kind() {
-            io::ErrorKind::WouldBlock => {
-                let holder = source.to_string();
-                let by = if holder.is_empty() { "somebody".to_owned() } else { holder };
-                Error::new(ErrorKind::InUse).detail(format!("by {by}"))
-            }
-            _ => Error::store(source).detail("locking the directory"),
-        })?;
+        let lock = lock(&*storage)?;
         let cache = Arc::new(Cache::new(options.cache_bytes));
         let recovered = recover(storage, cache, options.recent_bytes).map_err(hint_at_copying)?;
         let engine = Arc::new(Engine::new(recovered, options, lock));
@@ -196,6 +189,18 @@ impl FileOptions {
     pub fn open_on(self, storage: impl Storage) -> Result<FileStore, Error> {
         FileStore::open_with(Arc::new(storage), self)
     }
+}
+
+/// Takes the lock of a directory. Whoever does not get it is told who has it.
+pub(super) fn lock(storage: &dyn Storage) -> Result<Box<dyn StorageLock>, Error> {
+    storage.lock().map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => {
+            let holder = source.to_string();
+            let by = if holder.is_empty() { "somebody".to_owned() } else { holder };
+            Error::new(ErrorKind::InUse).detail(format!("by {by}"))
+        }
+        _ => Error::store(source).detail("locking the directory"),
+    })
 }
 
 /// Damage that shows when a store is opened may be due to how its directory was copied.

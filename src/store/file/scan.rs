@@ -121,6 +121,30 @@ impl Scan {
     }
 }
 
+/// Up to where the headers that begin between two offsets say that their segment was synced before they were built. Whether
+/// what lies before each of them is whole does not matter.
+pub(super) fn promised(
+    file: &dyn StorageFile,
+    name: FileName,
+    tag: u64,
+    (from, to): (u64, u64),
+) -> Result<u32, Error> {
+    let (mut at, mut promised) = (from, 0);
+    let wanted = usize::try_from(CHUNK_BYTES).expect("a megabyte");
+    let mut chunk = vec![0; wanted + FRAME_HEADER_BYTES as usize];
+    while at < to {
+        let read = file.read_up_to(at, &mut chunk).map_err(failed("reading", name))?;
+        let windows = chunk[..read].windows(8).take(wanted).enumerate();
+        for (start, _) in windows.filter(|(_, found)| *found == tag.to_le_bytes()) {
+            if let Ok((header, _)) = FrameHeader::decode(&chunk[start..read], tag) {
+                promised = promised.max(header.synced);
+            }
+        }
+        at += CHUNK_BYTES;
+    }
+    Ok(promised)
+}
+
 impl Tip {
     /// Where a frame begins, or will, behind this position, header and time.
     pub(super) fn at(end: Address, head: Position, chain: u32, time: i64) -> Self {

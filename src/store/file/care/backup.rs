@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::sections::{Section, Sections};
+use super::sections::{Section, Sections, identity, list};
 use crate::error::{Error, ErrorKind};
 use crate::position::Position;
 use crate::progress::Progress;
@@ -10,7 +10,8 @@ use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::address::Address;
 use crate::store::file::beginning::StoreId;
 use crate::store::file::fault::{Fault, failed};
-use crate::store::file::recovery::{name_segment, write_store};
+use crate::store::file::file_store::lock;
+use crate::store::file::recovery::{last_non_zero, name_segment, write_store};
 use crate::store::file::scan::{Scan, Step, Tip};
 use crate::store::file::segment::SEGMENT_HEADER_BYTES;
 use crate::store::file::watermark::{Mark, Watermark};
@@ -29,7 +30,8 @@ pub struct BackedUp {
 ///
 /// The backup is the same store, as far as it was synced when this was called. It opens as one, and a
 /// [follower](crate::store::FileStore::follow) reads it as it is. Of an earlier backup in the directory only what is new is
-/// written; one that was written to as a store is left alone, with an error of the kind [`Occupied`](ErrorKind::Occupied). All of the
+/// written; one that was written to as a store is left alone, with an error of the kind [`Occupied`](ErrorKind::Occupied), and so
+/// is the store's own directory. Meanwhile the backup is locked as a store that is open. All of the
 /// log that is read is verified: a damaged store is refused, and the earlier backup stays what it was. If this is
 /// interrupted, run it again; an earlier backup opens meanwhile with at least what it had.
 ///
@@ -48,12 +50,16 @@ pub fn backup(
         return Err(finding.clone().into_error());
     }
     let target: Arc<dyn Storage> = Arc::new(into);
-    let copied = target.list().map_err(failed("listing the directory of", FileName::Store))?;
+    if source.place().is_some_and(|place| target.place() == Some(place)) {
+        return Err(Error::new(ErrorKind::Occupied).detail("by the store itself"));
+    }
+    let _lock = lock(&*target)?;
+    let copied = list(&*target)?;
     let is_new = !copied.contains(&FileName::Store);
-    if !is_new && Sections::of(&target)?.store != sections.store {
+    if !is_new && identity(&*target)?.0 != sections.store {
         return Err(Error::new(ErrorKind::Occupied).detail("by another store"));
     }
-    let (end, mark) = (sections.end()?, open_watermark(&target, sections.store)?.1);
+    let (end, mark) = (sections.synced, open_watermark(&target, sections.store)?.1);
     if mark.is_some_and(|mark| mark.end > end) {
         return Err(written_to());
     }
@@ -77,7 +83,7 @@ pub fn backup(
             copy.tip = Tip::at(section.start(), before, header.predecessor_chain, header.last_time);
         } else {
             copy.segment(section, next.is_some(), &copied, &mut |bytes| {
-                reached.done += bytes;
+                reached.add(bytes);
                 progress(reached);
             })?;
         }
@@ -126,6 +132,9 @@ impl Copying {
         let file = if is_there { self.target.open(into) } else { self.target.create(into) };
         let file = file.map_err(failed("opening", into))?;
         let limit = if is_followed { section.length } else { self.end.offset().into() };
+        if is_there && last_non_zero(&*file, name, limit)?.is_some() {
+            return Err(written_to());
+        }
         let mut header = vec![0; SEGMENT_HEADER_BYTES as usize];
         section.file.read_exact_at(0, &mut header).map_err(failed("reading", name))?;
         let (says, chain) = section.header.ok_or_else(|| Fault::Short.at(name, 0))?;

@@ -23,7 +23,7 @@ use crate::store::file::recovery::write_store;
 const BATCH_BYTES: usize = 1 << 20;
 /// For more lost events than this behind one another, no gaps are made: so many are rather a lie than a loss.
 const LOST_MAX: u64 = 1 << 24;
-/// How many gaps make up a commit.
+/// How many gaps make up a commit, or stand behind one another in it.
 const GAPS_MAX: u64 = 1000;
 
 /// Knows where lost events stood. It is told of everything in the order of the log.
@@ -96,8 +96,12 @@ impl Copy {
         lore: &mut dyn Lore,
     ) -> Result<(), Error> {
         let (first, last) = record.event.commit_positions();
-        if self.commit.events.is_empty() || first != self.commit.first {
-            self.end_commit(lore)?;
+        let position = record.event.position();
+        let goes_on = self.commit.events.last().is_some_and(|before| {
+            first == self.commit.first && position.get() - before.position().get() <= GAPS_MAX
+        });
+        if !goes_on {
+            self.end_commit(position, lore)?;
             self.commit = Collected { at, first, last, events: Vec::new() };
         }
         self.commit.events.push(record.event.clone().into_owned());
@@ -112,12 +116,15 @@ impl Copy {
         }
     }
 
-    fn end_commit(&mut self, lore: &mut dyn Lore) -> Result<(), Error> {
+    /// Writes what was read of a commit, which is followed by this position. What a record says of the size of its commit may be
+    /// a lie: so many gaps at most are made in the commit for it.
+    fn end_commit(&mut self, end: Position, lore: &mut dyn Lore) -> Result<(), Error> {
         let Collected { first, last, events: records, .. } = std::mem::take(&mut self.commit);
         if records.is_empty() {
             return Ok(());
         }
-        self.fill_up_to(first, lore)?;
+        let least = records[0].position().get().saturating_sub(GAPS_MAX);
+        self.fill_up_to(first.max(Position::new(least)), lore)?;
         self.time = records[0].recorded_at();
         let mut events: Vec<RecordedEvent<'static>> = Vec::with_capacity(records.len());
         for record in records {
@@ -128,7 +135,8 @@ impl Copy {
             self.events += 1;
             events.push(record);
         }
-        self.put_gaps(next(last), None, &mut events, lore);
+        let most = Position::new(self.head.get().saturating_add(1 + GAPS_MAX));
+        self.put_gaps(next(last).min(end).min(most), None, &mut events, lore);
         self.put(events)
     }
 
@@ -194,7 +202,7 @@ impl Copy {
 
     /// Completes the store. It goes up to `head` at least: what is missing up to there becomes gaps.
     pub(super) fn finish(mut self, head: Position, lore: &mut dyn Lore) -> Result<Finished, Error> {
-        self.end_commit(lore)?;
+        self.end_commit(Position::new(u64::MAX), lore)?;
         self.fill_up_to(next(head), lore)?;
         self.write()?;
         self.store.close()?;

@@ -46,19 +46,19 @@ pub fn salvage(
 ) -> Result<Copied, Error> {
     let storage: Arc<dyn Storage> = Arc::new(damaged);
     let sections = Sections::of(&storage)?;
+    let mut copy = Copy::begin(into, sections.store)?;
     let mut reached = Progress::new(0, 2 * sections.bytes());
     let (mut lost, mut findings) = Lost::of(&sections, &mut |bytes| {
         reached.done = bytes;
         progress(reached);
     })?;
-    let mut copy = Copy::begin(into, sections.store)?;
     let head = Survey::new(&sections, Thoroughness::Everything).run(&mut |piece| {
         match piece {
             Piece::Record(at, record) => copy.add(at, record, &mut lost)?,
             Piece::Finding(_) => {}
             Piece::Torn { at } => copy.drop_unfinished(at),
             Piece::Read(bytes) => {
-                reached.done += bytes;
+                reached.add(bytes);
                 progress(reached);
             }
         }
@@ -70,7 +70,7 @@ pub fn salvage(
 }
 
 /// Makes a new store, in an empty directory, of another (a backup, or one that is not open for writing) as it was at a position:
-/// of the commits up to there.
+/// of the commits up to there, as far as they are known to be synced.
 ///
 /// Positions, versions, times and ids stay what they were; the new store has an id of its own and names the other as its parent.
 /// A damaged store is refused. If this is interrupted, remove what is there and begin anew.
@@ -90,12 +90,9 @@ pub fn restore(
             if is_meant { copy.add(at, record, &mut Nothing) } else { Ok(()) }
         }
         Piece::Finding(finding) => Err(finding.into_error()),
-        Piece::Torn { at } => {
-            copy.drop_unfinished(at);
-            Ok(())
-        }
+        Piece::Torn { .. } => Ok(()),
         Piece::Read(bytes) => {
-            reached.done += bytes;
+            reached.add(bytes);
             progress(reached);
             Ok(())
         }

@@ -64,15 +64,6 @@ impl Search<'_> {
         })
     }
 
-    /// Whether a header behind this offset says that the log was synced beyond it before that frame was built.
-    pub(super) fn is_promised(&self, end: u32) -> Result<bool, Error> {
-        let found = self.windows(end.into(), |_, bytes| {
-            let header = FrameHeader::decode(bytes, self.tag).ok();
-            Ok(header.filter(|(header, _)| header.synced > end))
-        })?;
-        Ok(found.is_some())
-    }
-
     fn header(&self, offset: u32, bytes: &[u8], head: Position) -> Option<FrameHeader> {
         let (header, _) = FrameHeader::decode(bytes, self.tag).ok()?;
         (header.first > head && self.fits(offset, header.length)).then_some(header)

@@ -16,6 +16,7 @@ use crate::store::file::fault::failed;
 use crate::store::file::frame::{FRAME_HEADER_BYTES, FrameHeader};
 use crate::store::file::index::{Coverage, Run};
 use crate::store::file::record::RECORD_BYTES_MIN;
+use crate::store::file::scan::promised;
 use crate::store::file::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::store::file::watermark::Watermark;
 
@@ -60,7 +61,7 @@ pub(super) struct Sections {
     pub(super) before: Position,
     /// The whole runs of this store, by where they begin, the longest first.
     runs: Vec<Arc<Run>>,
-    /// How far the log was synced, as the watermark and the runs know, and the last position there.
+    /// How far the log is known to be synced, and the last position there as the watermark and the runs know it.
     pub(super) synced: Address,
     pub(super) head: Position,
     /// What is wrong with the files that are not the log's frames.
@@ -91,14 +92,15 @@ impl Sections {
             is_certain: true,
         };
         sections.read_watermark(&**storage)?;
-        let names = storage.list().map_err(failed("listing the directory of", FileName::Store))?;
-        sections.read_runs(storage, &names)?;
-        for name in names {
+        sections.read_runs(storage, &list(&**storage)?)?;
+        // Listed anew: what a run covers that was made meanwhile has to be among them.
+        for name in list(&**storage)? {
             if let FileName::Segment(number) = name {
                 sections.add(&**storage, number)?;
             }
         }
         sections.put_in_order();
+        sections.synced = sections.end()?;
         Ok(sections)
     }
 
@@ -179,21 +181,16 @@ impl Sections {
         before(to).saturating_sub(before(from)) / u64::from(RECORD_BYTES_MIN)
     }
 
-    /// Up to where the log is known to be synced, also by the frames that were built after.
-    pub(super) fn end(&self) -> Result<Address, Error> {
+    /// Up to where the log is known to be synced, also by its last segment.
+    fn end(&self) -> Result<Address, Error> {
         let Some(last) = self.all.last() else { return Ok(self.synced) };
-        let mut proven = self.synced.max(last.start());
-        let mut at = proven;
-        loop {
-            let mut bytes = [0; FRAME_HEADER_BYTES as usize];
-            let read = last.file.read_up_to(at.offset().into(), &mut bytes);
-            let read = read.map_err(failed("reading", last.name()))?;
-            let Ok((header, _)) = FrameHeader::decode(&bytes[..read], last.tag) else { break };
-            proven = proven.max(Address::new(last.number, header.synced));
-            let Some(_) = at.offset().checked_add(header.length) else { break };
-            at = at.plus(header.length);
+        let proven = self.synced.max(last.start());
+        if proven.segment() != last.number {
+            return Ok(proven);
         }
-        Ok(proven)
+        let part = (proven.offset().into(), last.length);
+        let promised = promised(&*last.file, last.name(), last.tag, part)?;
+        Ok(proven.max(Address::new(last.number, promised)))
     }
 
     /// The runs that a recovery would choose, but for those that begin before what is read.
@@ -238,9 +235,7 @@ impl Sections {
             let Some(file) = open(&**storage, *name)? else { continue };
             match Run::open(*name, cache.adopt(file), self.store, Arc::clone(&cache))? {
                 Ok(run) => {
-                    if run.coverage.to > self.synced {
-                        self.synced = run.coverage.to;
-                    }
+                    self.synced = self.synced.max(run.coverage.to);
                     self.head = self.head.max(run.coverage.last);
                     self.runs.push(Arc::new(run));
                 }
@@ -289,7 +284,9 @@ impl Sections {
 }
 
 /// Who the store is: as its file says or, where that is damaged, its segments.
-fn identity(storage: &dyn Storage) -> Result<(StoreId, Result<Identity, Finding>), Error> {
+pub(super) fn identity(
+    storage: &dyn Storage,
+) -> Result<(StoreId, Result<Identity, Finding>), Error> {
     let name = FileName::Store;
     let what = match open(storage, name)? {
         Some(file) => {
@@ -303,7 +300,7 @@ fn identity(storage: &dyn Storage) -> Result<(StoreId, Result<Identity, Finding>
         None => "it is missing".to_owned(),
     };
     let finding = Finding::new(name, 0, what);
-    let mut names = storage.list().map_err(failed("listing the directory of", name))?;
+    let mut names = list(storage)?;
     names.sort_unstable();
     for name in names.into_iter().filter(|name| matches!(name, FileName::Segment(_))) {
         let Some(file) = open(storage, name)? else { continue };
@@ -316,6 +313,10 @@ fn identity(storage: &dyn Storage) -> Result<(StoreId, Result<Identity, Finding>
         }
     }
     Ok((StoreId::default(), Err(finding)))
+}
+
+pub(super) fn list(storage: &dyn Storage) -> Result<Vec<FileName>, Error> {
+    storage.list().map_err(failed("listing the directory of", FileName::Store))
 }
 
 fn open(storage: &dyn Storage, name: FileName) -> Result<Option<Arc<dyn StorageFile>>, Error> {

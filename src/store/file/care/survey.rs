@@ -31,7 +31,7 @@ pub(super) type Visitor<'v> = &'v mut dyn FnMut(Piece<'_>) -> Result<(), Error>;
 /// How much is to be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Thoroughness {
-    /// What is known to be synced. The end of the log may be written to meanwhile.
+    /// What is known to be synced. What lies behind that may be written to meanwhile.
     Proven,
     /// Also whole commits that lie behind an unfinished write.
     Everything,
@@ -154,7 +154,11 @@ impl<'s> Survey<'s> {
         visit: Visitor<'_>,
     ) -> Result<(), Error> {
         let length = length_of(section, next);
-        let limit = length.min(section.length);
+        let mut limit = length.min(section.length);
+        let synced = self.sections.synced;
+        if self.thoroughness == Thoroughness::Proven && synced.segment() == section.number {
+            limit = limit.min(synced.offset().into());
+        }
         let search = Search { file: &*section.file, name: section.name(), tag: section.tag, limit };
         let start = section.start();
         let mut scan = Scan::new(Arc::clone(&section.file), section.tag, limit, self.tip(start));
@@ -166,7 +170,7 @@ impl<'s> Survey<'s> {
         if self.chain.is_none() && !self.resume(&mut scan, &search, start.offset().into(), visit)? {
             return Ok(());
         }
-        let (mut resumed, mut looked_again) = (None, None);
+        let mut resumed = None;
         loop {
             let mut seen = scan.tip.end.offset().into();
             let mut failed = Ok(());
@@ -188,17 +192,8 @@ impl<'s> Survey<'s> {
                 Step::Bad { offset, fault } => (offset, fault),
             };
             failed?;
-            if next.is_none() && looked_again != Some(before) {
-                if self.is_promised(before, &search)? {
-                    // A writer that is at work may have written it since it was read. Now it has to be there.
-                    looked_again = Some(before);
-                    scan = Scan::new(Arc::clone(&section.file), section.tag, limit, scan.tip);
-                    continue;
-                }
+            if next.is_none() && before >= synced {
                 visit(Piece::Torn { at: before })?;
-                if self.thoroughness == Thoroughness::Proven {
-                    return Ok(());
-                }
                 if !self.resume_at_a_whole_frame(&mut scan, &search, before, fault)? {
                     return Ok(());
                 }
@@ -274,11 +269,6 @@ impl<'s> Survey<'s> {
                 }
             }
         }
-    }
-
-    /// Whether anything says that the log was synced beyond this place.
-    fn is_promised(&self, end: Address, search: &Search<'_>) -> Result<bool, Error> {
-        Ok(self.sections.synced > end || search.is_promised(end.offset())?)
     }
 
     /// Goes on at the next commit that is whole.

@@ -288,7 +288,7 @@ impl<'a, 'r> Audit<'a, 'r> {
             }
             Piece::Torn { .. } => {}
             Piece::Read(bytes) => {
-                self.progress.done += bytes;
+                self.progress.add(bytes);
                 (self.tell)(self.progress);
             }
         }
@@ -349,7 +349,8 @@ impl<'a, 'r> Audit<'a, 'r> {
         }
         let mut finding = finding_at(at, "a version does not follow the one before it");
         if event.version() > first {
-            self.missing += event.version().get() - first.get();
+            let missing = event.version().get() - first.get();
+            self.missing = self.missing.saturating_add(missing);
             if self.missing <= self.unknown_gaps {
                 return;
             }

@@ -68,7 +68,7 @@ fn check_nothing_is_lost(storage: &Arc<dyn Storage>, names: &[FileName]) -> Resu
 }
 
 /// Where the last byte lies that is not zero, from an offset on.
-pub(super) fn last_non_zero(
+pub(in crate::store::file) fn last_non_zero(
     file: &dyn StorageFile,
     name: FileName,
     from: u64,

@@ -8,8 +8,8 @@ use crate::position::Position;
 use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::address::Address;
 use crate::store::file::fault::{Fault, failed};
-use crate::store::file::frame::{FRAME_HEADER_BYTES, FrameHeader};
 use crate::store::file::report::CutTail;
+use crate::store::file::scan::promised;
 
 /// What lies behind the last frame.
 pub(super) struct Tail<'t> {
@@ -48,7 +48,7 @@ impl Tail<'_> {
         let Some(last) = last_non_zero(&**self.file, self.name(), end.into())? else {
             return Ok(None);
         };
-        if self.is_promised_further_on(last)? {
+        if promised(&**self.file, self.name(), self.tag, (end.into(), last + 1))? > end {
             return Err(self.damage("a later frame was built after this was synced"));
         }
         let cut = CutTail {
@@ -70,29 +70,6 @@ impl Tail<'_> {
         );
         let position = Position::new(self.head.get().saturating_add(1));
         fault.at(self.name(), offset).detail(detail).at_position(position)
-    }
-
-    /// Whether a header further on says that everything up to here, and more, was synced before it was built.
-    fn is_promised_further_on(&self, last: u64) -> Result<bool, Error> {
-        const CHUNK_BYTES: usize = 1 << 20;
-        let tag = self.tag.to_le_bytes();
-        let mut chunk = vec![0; CHUNK_BYTES + FRAME_HEADER_BYTES as usize];
-        let mut at = u64::from(self.end.offset());
-        while at <= last {
-            let read =
-                self.file.read_up_to(at, &mut chunk).map_err(failed("reading", self.name()))?;
-            let bytes = &chunk[..read];
-            for (start, found) in bytes.windows(tag.len()).take(CHUNK_BYTES).enumerate() {
-                if found == tag
-                    && let Ok((header, _)) = FrameHeader::decode(&bytes[start..], self.tag)
-                    && header.synced > self.end.offset()
-                {
-                    return Ok(true);
-                }
-            }
-            at += CHUNK_BYTES as u64;
-        }
-        Ok(false)
     }
 
     /// Copies what is to be cut off into a file of its own, if that can be done: on a full disk it can not.
