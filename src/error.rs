@@ -199,7 +199,7 @@ impl fmt::Display for ErrorKind {
             Self::Unsupported { file } => {
                 write!(f, "{file} was written by a newer version of annals")
             }
-            Self::Occupied => write!(f, "the directory is not empty"),
+            Self::Occupied => write!(f, "the directory is taken"),
             Self::InUse => write!(f, "the store is open already"),
             Self::ReadOnly => write!(f, "the store is open to be read only"),
             Self::IndexBehind { limit } => {

@@ -60,8 +60,13 @@ pub fn backup(
         return Err(Error::new(ErrorKind::Occupied).detail("by another store"));
     }
     let (end, mark) = (sections.synced, open_watermark(&target, sections.store)?.1);
-    if mark.is_some_and(|mark| mark.end > end) {
-        return Err(written_to());
+    if let Some(mark) = mark.filter(|mark| mark.end > end) {
+        let (reaches, head) = (mark.position, sections.head);
+        let detail = format!(
+            "by a backup that reaches position {reaches}, beyond the store's {head}: keep it, and see \
+             whether an older copy stands in the store's place, or the backup was written to"
+        );
+        return Err(Error::new(ErrorKind::Occupied).detail(detail));
     }
     let mut copy = Copying {
         source,

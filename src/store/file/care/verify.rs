@@ -244,8 +244,11 @@ impl<'a, 'r> Audit<'a, 'r> {
                 }
             };
             if !sections.has_end_of(run)? {
-                let what = "the log has not the frame that it ends with";
-                audit.add(Finding::new(run.name, 0, what));
+                let at = run.coverage.last_frame;
+                audit.add(finding_at(
+                    at,
+                    &format!("it is not the frame that {} ends with", run.name),
+                ));
             }
             audit.runs.push(Audited { run, ought, place, next_place: 1, is_told });
         }
