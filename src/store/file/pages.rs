@@ -7,14 +7,13 @@ use parking_lot::Mutex;
 
 use super::address::Address;
 use super::fault::Fault;
-use super::index::{Cursor, Place, Search, Sought, TermCursor};
+use super::index::{Cursor, Place, Search, Sought, cursor_for};
 use super::view::{View, damaged_run};
 use super::walker::Walker;
 use crate::error::Error;
 use crate::event::{Batch, RecordedEvent};
 use crate::id::StreamId;
 use crate::position::{Position, Version};
-use crate::store::filter::{Clause, Filter};
 use crate::store::query::{Direction, Query};
 
 /// About how many bytes one page hands out, and how many events it looks at.
@@ -71,7 +70,7 @@ pub(super) fn page(
     let (batch, looked_at, end) = (Batch::new(), None, End::Reached);
     let mut page = Reading { view, query, low, at_frame, high, batch, looked_at, end };
     if low < high {
-        let filled = match (cursor(view, query.filter()), query.direction()) {
+        let filled = match (cursor_for(query.filter(), view.terms), query.direction()) {
             (Some(cursor), _) => page.look_up(cursor),
             (None, Direction::Forwards) => page.walk(),
             (None, Direction::Backwards) => page.walk_back(),
@@ -107,45 +106,6 @@ fn window(view: &View<'_>, query: &Query, hints: &Hints) -> Result<(Address, Add
         high = high.min(address(around(&|place| place.time <= time)?.1).unwrap_or(high));
     }
     Ok((low, high))
-}
-
-/// Where the index says that matching events may be; `None` if it has to be everywhere.
-fn cursor(view: &View<'_>, filter: &Filter) -> Option<Cursor> {
-    let clauses = filter.clauses().iter().map(|clause| clause_cursor(view, clause));
-    clauses.collect::<Option<Vec<_>>>().map(|all| one_or(all, Cursor::Any))
-}
-
-fn clause_cursor(view: &View<'_>, clause: &Clause) -> Option<Cursor> {
-    let terms = view.terms;
-    let term = |hash| Cursor::Term(TermCursor::new(hash));
-    let mut all = Vec::new();
-    if let Some(streams) = clause.named_streams() {
-        let any = streams.iter().map(|stream| term(terms.stream(stream))).collect();
-        all.push(one_or(any, Cursor::Any));
-    }
-    if let Some(categories) = clause.named_categories() {
-        let any = categories.iter().map(|category| term(terms.category(category))).collect();
-        all.push(one_or(any, Cursor::Any));
-    }
-    if let Some(types) = clause.named_types() {
-        let any = types.iter().map(|event_type| term(terms.event_type(event_type))).collect();
-        all.push(one_or(any, Cursor::Any));
-    }
-    all.extend(clause.named_tags().iter().map(|tag| term(terms.tag(tag))));
-    all.extend(clause.named_correlation().map(|id| term(terms.correlation(id))));
-    let named = (!all.is_empty()).then(|| one_or(all, Cursor::All))?;
-    let gaps = clause.sees_gaps().then(|| term(terms.gaps()));
-    Some(one_or(gaps.into_iter().chain([named]).collect(), Cursor::Any))
-}
-
-fn one_or(mut cursors: Vec<Cursor>, several: impl FnOnce(Vec<Cursor>) -> Cursor) -> Cursor {
-    match cursors.pop() {
-        Some(only) if cursors.is_empty() => only,
-        last => {
-            cursors.extend(last);
-            several(cursors)
-        }
-    }
 }
 
 /// A page that is being filled.

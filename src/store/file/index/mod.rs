@@ -13,6 +13,7 @@ mod filter;
 mod run;
 mod run_writer;
 mod cursor;
+mod wanted;
 mod check;
 
 pub(super) use check::{Ought, Sum};
@@ -22,3 +23,4 @@ pub(super) use recent::{AlreadyHashed, Recent};
 pub(super) use run::{Coverage, Run};
 pub(super) use run_writer::{Workshop, to_be_merged};
 pub(super) use terms::{Hash, Terms};
+pub(super) use wanted::cursor_for;

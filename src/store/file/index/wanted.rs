@@ -1,0 +1,43 @@
+//! From a filter to what is looked for in the index.
+
+use super::cursor::{Cursor, TermCursor};
+use super::terms::Terms;
+use crate::store::filter::{Clause, Filter};
+
+/// Where the index says that matching events may be; `None` if it has to be everywhere.
+pub(in crate::store::file) fn cursor_for(filter: &Filter, terms: Terms) -> Option<Cursor> {
+    let clauses = filter.clauses().iter().map(|clause| clause_cursor(clause, terms));
+    clauses.collect::<Option<Vec<_>>>().map(|all| one_or(all, Cursor::Any))
+}
+
+fn clause_cursor(clause: &Clause, terms: Terms) -> Option<Cursor> {
+    let term = |hash| Cursor::Term(TermCursor::new(hash));
+    let mut all = Vec::new();
+    if let Some(streams) = clause.named_streams() {
+        let any = streams.iter().map(|stream| term(terms.stream(stream))).collect();
+        all.push(one_or(any, Cursor::Any));
+    }
+    if let Some(categories) = clause.named_categories() {
+        let any = categories.iter().map(|category| term(terms.category(category))).collect();
+        all.push(one_or(any, Cursor::Any));
+    }
+    if let Some(types) = clause.named_types() {
+        let any = types.iter().map(|event_type| term(terms.event_type(event_type))).collect();
+        all.push(one_or(any, Cursor::Any));
+    }
+    all.extend(clause.named_tags().iter().map(|tag| term(terms.tag(tag))));
+    all.extend(clause.named_correlation().map(|id| term(terms.correlation(id))));
+    let named = (!all.is_empty()).then(|| one_or(all, Cursor::All))?;
+    let gaps = clause.sees_gaps().then(|| term(terms.gaps()));
+    Some(one_or(gaps.into_iter().chain([named]).collect(), Cursor::Any))
+}
+
+fn one_or(mut cursors: Vec<Cursor>, several: impl FnOnce(Vec<Cursor>) -> Cursor) -> Cursor {
+    match cursors.pop() {
+        Some(only) if cursors.is_empty() => only,
+        last => {
+            cursors.extend(last);
+            several(cursors)
+        }
+    }
+}
