@@ -8,13 +8,12 @@ use crate::position::Position;
 use crate::progress::Progress;
 use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::address::Address;
-use crate::store::file::beginning::StoreId;
 use crate::store::file::fault::{Fault, failed};
 use crate::store::file::file_store::lock;
-use crate::store::file::recovery::{last_non_zero, name_segment, write_store};
+use crate::store::file::recovery::{last_non_zero, name_segment, open_watermark, write_store};
 use crate::store::file::scan::{Scan, Step, Tip};
 use crate::store::file::segment::SEGMENT_HEADER_BYTES;
-use crate::store::file::watermark::{Mark, Watermark};
+use crate::store::file::watermark::Mark;
 
 /// What a backup came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +58,7 @@ pub fn backup(
     if !is_new && identity(&*target)?.0 != sections.store {
         return Err(Error::new(ErrorKind::Occupied).detail("by another store"));
     }
-    let (end, mark) = (sections.synced, open_watermark(&target, sections.store)?.1);
+    let (end, mark) = (sections.synced, open_watermark(&*target, sections.store)?.1);
     if mark.is_some_and(|mark| mark.end > end) {
         return Err(written_to());
     }
@@ -218,7 +217,7 @@ impl Copying {
     /// Writes down how far the backup goes.
     fn watermark(&self, sections: &Sections) -> Result<(), Error> {
         let name = FileName::Watermark;
-        let (mut watermark, _) = open_watermark(&self.target, sections.store)?;
+        let (mut watermark, _) = open_watermark(&*self.target, sections.store)?;
         let last = sections.all.iter().find(|section| section.number == self.end.segment());
         let tag = last.map_or(0, |section| section.tag);
         let mark = Mark { tag, end: self.end, position: self.tip.head, is_shut: true };
@@ -226,20 +225,6 @@ impl Copying {
         written.map_err(failed("writing", name))?;
         self.target.sync_names().map_err(failed("syncing the name of", name))
     }
-}
-
-/// The watermark of a backup, and what it says.
-fn open_watermark(
-    target: &Arc<dyn Storage>,
-    store: StoreId,
-) -> Result<(Watermark, Option<Mark>), Error> {
-    let name = FileName::Watermark;
-    let file = match target.open(name) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => target.create(name),
-        other => other,
-    };
-    let file = file.map_err(failed("opening", name))?;
-    Watermark::read(file, store).map_err(failed("reading", name))
 }
 
 fn written_to() -> Error {
