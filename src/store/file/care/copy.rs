@@ -35,7 +35,7 @@ pub(super) struct Copy {
     parent: StoreId,
     store: FileStore,
     /// Where lost events stood.
-    pub(super) lost: Lost,
+    lost: Lost,
     batch: Vec<Vec<RecordedEvent<'static>>>,
     batch_bytes: usize,
     /// The last position that was collected, and the time of recording there.
@@ -74,7 +74,7 @@ pub struct Copied {
 
 impl Copy {
     /// Begins a store on a storage in which there is none.
-    pub(super) fn begin(storage: impl Storage, parent: StoreId) -> Result<Self, Error> {
+    pub(super) fn begin(storage: impl Storage, parent: StoreId, lost: Lost) -> Result<Self, Error> {
         let storage: Arc<dyn Storage> = Arc::new(storage);
         let names = list(&*storage)?;
         if !names.is_empty() {
@@ -87,7 +87,7 @@ impl Copy {
         storage.sync_names().map_err(failed("syncing the names beside", FileName::Store))?;
         let (batch, commit) = (Vec::new(), Collected::default());
         let (head, time) = (Position::START, DateTime::UNIX_EPOCH);
-        let (lost, batch_bytes, events, gaps) = (Lost::nothing(parent), 0, 0, 0);
+        let (batch_bytes, events, gaps) = (0, 0, 0);
         Ok(Self {
             storage,
             parent,

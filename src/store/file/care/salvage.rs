@@ -28,13 +28,12 @@ pub fn salvage(
 ) -> Result<Copied, Error> {
     let storage: Arc<dyn Storage> = Arc::new(damaged);
     let sections = Sections::of(&storage)?;
-    let mut copy = Copy::begin(into, sections.store)?;
     let mut reached = Progress::new(0, 2 * sections.bytes());
     let (lost, findings) = Lost::of(&sections, &mut |bytes| {
         reached.done = bytes;
         progress(reached);
     })?;
-    copy.lost = lost;
+    let mut copy = Copy::begin(into, sections.store, lost)?;
     let head = Survey::new(&sections, Thoroughness::Everything).run(&mut |piece| {
         match piece {
             Piece::Record(at, record) => copy.add(at, record)?,
@@ -63,7 +62,7 @@ pub fn restore(
 ) -> Result<Copied, Error> {
     let storage: Arc<dyn Storage> = Arc::new(store);
     let sections = Sections::of(&storage)?;
-    let mut copy = Copy::begin(into, sections.store)?;
+    let mut copy = Copy::begin(into, sections.store, Lost::nothing(sections.store))?;
     let mut reached = Progress::new(0, sections.bytes());
     Survey::new(&sections, Thoroughness::Proven).run(&mut |piece| match piece {
         Piece::Record(at, record) => {

@@ -38,8 +38,7 @@ impl<'r> Replay<'r> {
         if let Some(Coverage { to, last, last_chain, last_time, last_frame, .. }) =
             runs.last().map(|run| run.coverage)
         {
-            let (end, head, chain, time) = (to, last, last_chain, last_time);
-            tip = Tip { end, head, chain, time, last_frame, last_end: end, last_chain: chain };
+            tip = Tip { last_frame, ..Tip::at(to, last, last_chain, last_time) };
         }
         let recents = vec![Part::behind(tip.end, tip.head, terms)];
         Self::from(log, Sources { runs, recents }, tip)
