@@ -273,6 +273,31 @@ fn a_store_is_restored_to_any_commit_as_a_store_of_its_own() {
     }
 }
 
+/// Lengths were added up. A file system that has no such files lets this pass.
+#[test]
+fn segments_that_are_longer_than_any_can_be_are_damage_and_no_more() {
+    let scratch = Scratch::new();
+    let (from, into) = (scratch.path().join("store"), scratch.path().join("copy"));
+    let store = small(&from);
+    for number in 0..600 {
+        append(&store, "a", &[&format!("{number:0100}")]);
+    }
+    for number in 1..=4 {
+        let path = from.join(format!("{number:010}.log"));
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        if file.set_len(1 << 62).is_err() {
+            return;
+        }
+    }
+    let verified = care::verify(to_read(&from), Position::START, |_| {}).unwrap();
+    assert_eq!((verified.findings.count(), verified.events), (4, 600), "{verified:?}");
+    let salvaged = care::salvage(to_read(&from), Directory::new(&into).unwrap(), |_| {}).unwrap();
+    assert_eq!((salvaged.events, salvaged.gaps), (600, 0));
+    let copy = scratch.path().join("backup");
+    let refused = care::backup(to_read(&from), Directory::new(copy).unwrap(), |_| {}).unwrap_err();
+    assert!(matches!(refused.kind(), ErrorKind::Damaged { .. }), "{refused:?}");
+}
+
 #[test]
 fn what_is_new_can_be_verified_alone() {
     let scratch = Scratch::new();

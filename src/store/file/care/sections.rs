@@ -252,7 +252,8 @@ impl Sections {
             self.findings.push(Finding::new(name, 0, "it is not a plain file"));
             return Ok(());
         };
-        let length = file.len().map_err(failed("measuring", name))?;
+        // No address lies further on.
+        let length = file.len().map_err(failed("measuring", name))?.min(u32::MAX.into());
         let mut bytes = vec![0; SEGMENT_HEADER_BYTES as usize];
         let read = file.read_up_to(0, &mut bytes).map_err(failed("reading", name))?;
         let (number, tag, first, header) = match SegmentHeader::decode(&bytes[..read], self.store) {
