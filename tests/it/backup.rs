@@ -273,6 +273,21 @@ fn a_store_is_restored_to_any_commit_as_a_store_of_its_own() {
     }
 }
 
+/// It was made, and did not open.
+#[test]
+fn a_backup_that_no_longer_says_who_it_is_is_told_again() {
+    let scratch = Scratch::new();
+    let (from, into) = (scratch.path().join("store"), scratch.path().join("copy"));
+    let store = small(&from);
+    append(&store, "a", &["one"]);
+    backup(&from, &into);
+    let mut bytes = std::fs::read(into.join("store")).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(into.join("store"), bytes).unwrap();
+    append(&store, "a", &["two"]);
+    check(backup(&from, &into), &into, &store);
+}
+
 /// Lengths were added up. A file system that has no such files lets this pass.
 #[test]
 fn segments_that_are_longer_than_any_can_be_are_damage_and_no_more() {

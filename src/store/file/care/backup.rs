@@ -8,6 +8,7 @@ use crate::position::Position;
 use crate::progress::Progress;
 use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::address::Address;
+use crate::store::file::beginning::StoreId;
 use crate::store::file::fault::{Fault, failed};
 use crate::store::file::file_store::lock;
 use crate::store::file::recovery::{last_non_zero, name_segment, open_watermark, write_store};
@@ -54,8 +55,8 @@ pub fn backup(
     }
     let _lock = lock(&*target)?;
     let copied = list(&*target)?;
-    let is_new = !copied.contains(&FileName::Store);
-    if !is_new && identity(&*target)?.0 != sections.store {
+    let (there, said) = identity(&*target)?;
+    if there != sections.store && there != StoreId::default() {
         return Err(Error::new(ErrorKind::Occupied).detail("by another store"));
     }
     let (end, mark) = (sections.synced, open_watermark(&*target, sections.store)?.1);
@@ -67,7 +68,7 @@ pub fn backup(
         target,
         end,
         mark,
-        is_new,
+        is_new: said.is_err(),
         tip: Tip::at(Address::MIN, Position::START, 0, i64::MIN),
         written: 0,
     };
@@ -93,7 +94,7 @@ pub fn backup(
     }
     copy.index(&sections, &copied)?;
     copy.watermark(&sections)?;
-    if is_new {
+    if copy.is_new {
         let identity = sections.identity.expect("there is no finding about it");
         write_store(&copy.target, &identity)?;
     }
@@ -108,6 +109,7 @@ struct Copying {
     end: Address,
     /// How far an earlier one is known to be synced.
     mark: Option<Mark>,
+    /// Whether there is none that says who it is, and so none that opens.
     is_new: bool,
     tip: Tip,
     written: u64,
