@@ -129,6 +129,8 @@ pub enum ErrorKind {
         /// The file that makes use of it.
         file: String,
     },
+    /// There is no store in the directory. Nothing was changed. Correct the path; a follower can be opened once there is a store.
+    NoStore,
     /// A store is to be made in a directory that holds files of one. Nothing was changed. Choose an empty directory.
     Occupied,
     /// Somebody has the store open for writing already. Use the handle that is open, or wait for the other process to end.
@@ -199,6 +201,7 @@ impl fmt::Display for ErrorKind {
             Self::Unsupported { file } => {
                 write!(f, "{file} was written by a newer version of annals")
             }
+            Self::NoStore => write!(f, "there is no store in the directory"),
             Self::Occupied => write!(f, "the directory is taken"),
             Self::InUse => write!(f, "the store is open already"),
             Self::ReadOnly => write!(f, "the store is open to be read only"),

@@ -273,6 +273,46 @@ fn a_store_is_restored_to_any_commit_as_a_store_of_its_own() {
     }
 }
 
+/// It was made, and did not open.
+#[test]
+fn a_backup_that_no_longer_says_who_it_is_is_told_again() {
+    let scratch = Scratch::new();
+    let (from, into) = (scratch.path().join("store"), scratch.path().join("copy"));
+    let store = small(&from);
+    append(&store, "a", &["one"]);
+    backup(&from, &into);
+    let mut bytes = std::fs::read(into.join("store")).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(into.join("store"), bytes).unwrap();
+    append(&store, "a", &["two"]);
+    check(backup(&from, &into), &into, &store);
+}
+
+/// Lengths were added up. A file system that has no such files lets this pass.
+#[test]
+fn segments_that_are_longer_than_any_can_be_are_damage_and_no_more() {
+    let scratch = Scratch::new();
+    let (from, into) = (scratch.path().join("store"), scratch.path().join("copy"));
+    let store = small(&from);
+    for number in 0..600 {
+        append(&store, "a", &[&format!("{number:0100}")]);
+    }
+    for number in 1..=4 {
+        let path = from.join(format!("{number:010}.log"));
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        if file.set_len(1 << 62).is_err() {
+            return;
+        }
+    }
+    let verified = care::verify(to_read(&from), Position::START, |_| {}).unwrap();
+    assert_eq!((verified.findings.count(), verified.events), (4, 600), "{verified:?}");
+    let salvaged = care::salvage(to_read(&from), Directory::new(&into).unwrap(), |_| {}).unwrap();
+    assert_eq!((salvaged.events, salvaged.gaps), (600, 0));
+    let copy = scratch.path().join("backup");
+    let refused = care::backup(to_read(&from), Directory::new(copy).unwrap(), |_| {}).unwrap_err();
+    assert!(matches!(refused.kind(), ErrorKind::Damaged { .. }), "{refused:?}");
+}
+
 #[test]
 fn what_is_new_can_be_verified_alone() {
     let scratch = Scratch::new();

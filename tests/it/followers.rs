@@ -123,7 +123,7 @@ fn a_directory_that_is_open_to_be_read_refuses_every_change() {
 fn there_is_nothing_to_follow_where_there_is_no_store() {
     let directory = Temporary::new();
     for path in [directory.path().to_owned(), directory.path().join("nothing")] {
-        assert_eq!(*FileStore::follow(&path).unwrap_err().kind(), ErrorKind::Store);
+        assert_eq!(*FileStore::follow(&path).unwrap_err().kind(), ErrorKind::NoStore);
     }
     assert!(fs::read_dir(directory.path()).unwrap().next().is_none(), "nothing was made");
 }

@@ -58,7 +58,17 @@ impl Chase {
         options: FileOptions,
     ) -> Result<(Self, Reader), Error> {
         let name = FileName::Store;
-        let file = storage.open(name).map_err(failed("opening", name))?;
+        let file = match storage.open(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let is_bare = storage.list().is_ok_and(|names| names.is_empty());
+                return Err(if is_bare {
+                    Error::new(ErrorKind::NoStore)
+                } else {
+                    failed("opening", name)(error)
+                });
+            }
+            opened => opened.map_err(failed("opening", name))?,
+        };
         let store = read_identity(&*file)?.id.into_bytes();
         let cache = Arc::new(Cache::new(options.cache_bytes));
         let log = Log::new(Arc::clone(&storage), Arc::clone(&cache));

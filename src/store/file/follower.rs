@@ -1,5 +1,6 @@
 //! A store on disk that another process writes to, for reading.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -80,7 +81,10 @@ impl FileOptions {
     pub fn follow(self, path: impl AsRef<Path>) -> Result<Follower, Error> {
         let path = path.as_ref();
         let directory = Directory::to_read(path).map_err(|source| {
-            Error::store(source).detail(format!("reading the directory {}", path.display()))
+            let is_nowhere = source.kind() == io::ErrorKind::NotFound;
+            let error =
+                if is_nowhere { Error::new(ErrorKind::NoStore) } else { Error::store(source) };
+            error.detail(format!("reading the directory {}", path.display()))
         })?;
         self.follow_on(directory)
     }

@@ -158,9 +158,8 @@ impl Tip {
 
     /// The tip behind the frame that follows: with this header, of this checksum, and with this time of recording.
     pub(super) fn behind(&self, header: &FrameHeader, sum: u32, time: i64) -> Self {
-        let (last_frame, end) = (self.end, self.end.plus(header.length));
-        let (head, chain) = (header.last(), sum);
-        Self { end, head, chain, time, last_frame, last_end: end, last_chain: sum }
+        let tip = Self::at(self.end.plus(header.length), header.last(), sum, time);
+        Self { last_frame: self.end, ..tip }
     }
 
     /// What a run covers that ends here.

@@ -53,8 +53,8 @@ impl Watermark {
         for slot in 0..2 {
             let mut bytes = [0; SLOT_BYTES];
             file.read_up_to(slot * SLOT_DISTANCE, &mut bytes)?;
-            let found = decode(&bytes, store);
-            newest = newest.max_by_sequence(found);
+            newest =
+                newest.into_iter().chain(decode(&bytes, store)).max_by_key(|(number, _)| *number);
         }
         let sequence = newest.map_or(0, |(sequence, _)| sequence);
         Ok((Self { file, store, sequence }, newest.map(|(_, mark)| mark)))
@@ -69,16 +69,6 @@ impl Watermark {
 
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync()
-    }
-}
-
-trait Newest {
-    fn max_by_sequence(self, other: Self) -> Self;
-}
-
-impl Newest for Option<(u64, Mark)> {
-    fn max_by_sequence(self, other: Self) -> Self {
-        [self, other].into_iter().flatten().max_by_key(|(sequence, _)| *sequence)
     }
 }
 

@@ -159,15 +159,8 @@ impl Writer {
         let (tag, first) = (self.segment.header.tag, self.next_position());
         let chain = self.staged.builder.finish(tag, first, self.synced.0, self.staged.tip.chain);
         let end = frame.plus(u32::try_from(length).expect("the size was checked"));
-        self.staged.tip = Tip {
-            end,
-            head: last,
-            chain,
-            time: recorded_at.timestamp_micros(),
-            last_frame: frame,
-            last_end: end,
-            last_chain: chain,
-        };
+        let tip = Tip::at(end, last, chain, recorded_at.timestamp_micros());
+        self.staged.tip = Tip { last_frame: frame, ..tip };
         Ok(())
     }
 

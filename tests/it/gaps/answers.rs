@@ -1,9 +1,13 @@
 //! What a store that has gaps answers, on disk and in memory.
 
+use std::fs;
+
+use annals::storage::Directory;
 use annals::store::{
-    AppendError, Clause, Commit, Conflict, EventStore, Expected, Filter, MemoryStore, Query,
+    AppendError, Clause, Commit, Conflict, EventStore, Expected, FileStore, Filter, MemoryStore,
+    Query, care,
 };
-use annals::transfer::Import;
+use annals::transfer::{Import, export};
 use annals::{Annals, ErrorKind, Position, Version};
 
 use super::patient::{
@@ -11,6 +15,7 @@ use super::patient::{
     stream, tag,
 };
 use crate::account::Account;
+use crate::directory::Directory as Scratch;
 
 /// Filters, and which of the lost events 4 (of an account), 11 (of a note) and 14 (of nobody knows what) each sees.
 fn filters() -> Vec<(Filter, &'static [u64])> {
@@ -130,4 +135,42 @@ fn a_stream_with_a_hole_in_its_versions_cannot_be_copied() {
     let memory = MemoryStore::new();
     let refused = Import::copy().run(&memory, &lines_of(&*patient.store)[..], |_| {}).unwrap_err();
     assert_eq!(*refused.kind(), ErrorKind::Line { line: 8, column: 0 }, "{refused:?}");
+}
+
+/// Many lost events, whose streams are known, became commits that no import could write: they named streams twice.
+#[test]
+fn a_store_that_has_lost_many_events_behind_one_another_can_be_moved() {
+    let scratch = Scratch::new();
+    let [damaged, whole] = ["damaged", "whole"].map(|name| scratch.path().join(name));
+    let store = FileStore::open(&damaged).unwrap();
+    for number in 0..400 {
+        let name = stream(["note/x", "note/y", "note/z"][number % 3]);
+        store.append(Commit::new().write(name, Expected::Any, [noted("one")])).unwrap();
+    }
+    store.close().unwrap();
+    let log = damaged.join("0000000001.log");
+    let bytes = fs::read(&log).unwrap();
+    fs::write(&log, &bytes[..bytes.len() / 2]).unwrap();
+    let (from, into) = (Directory::to_read(&damaged).unwrap(), Directory::new(&whole).unwrap());
+    let copied = care::salvage(from, into, |_| {}).unwrap();
+    assert!(copied.gaps > 150, "{copied:?}");
+    let salvaged = FileStore::open(&whole).unwrap();
+    assert!(all(&salvaged).iter().all(|event| event.stream().category() == "note"));
+    let mut lines = Vec::new();
+    export(&salvaged, Query::default(), &mut lines, |_| {}).unwrap();
+    let copy = MemoryStore::new();
+    Import::copy().run(&copy, &lines[..], |_| {}).unwrap();
+    assert!(all(&copy) == all(&salvaged));
+    let appended = MemoryStore::new();
+    Import::append().run(&appended, &lines[..], |_| {}).unwrap();
+    assert_eq!(all(&appended).len(), 400);
+}
+
+#[test]
+fn where_there_is_no_store_nothing_is_salvaged() {
+    let scratch = Scratch::new();
+    let [nothing, into] = ["nothing", "into"].map(|name| scratch.path().join(name));
+    let nothing = Directory::new(nothing).unwrap();
+    let refused = care::salvage(nothing, Directory::new(into).unwrap(), |_| {}).unwrap_err();
+    assert_eq!(*refused.kind(), ErrorKind::NoStore);
 }

@@ -11,10 +11,10 @@ use crate::store::file::address::Address;
 use crate::store::file::beginning::StoreId;
 use crate::store::file::fault::{Fault, failed};
 use crate::store::file::file_store::lock;
-use crate::store::file::recovery::{last_non_zero, name_segment, write_store};
+use crate::store::file::recovery::{last_non_zero, name_segment, open_watermark, write_store};
 use crate::store::file::scan::{Scan, Step, Tip};
 use crate::store::file::segment::SEGMENT_HEADER_BYTES;
-use crate::store::file::watermark::{Mark, Watermark};
+use crate::store::file::watermark::Mark;
 
 /// What a backup came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,11 +55,11 @@ pub fn backup(
     }
     let _lock = lock(&*target)?;
     let copied = list(&*target)?;
-    let is_new = !copied.contains(&FileName::Store);
-    if !is_new && identity(&*target)?.0 != sections.store {
+    let (there, said) = identity(&*target)?;
+    if there != sections.store && there != StoreId::default() {
         return Err(Error::new(ErrorKind::Occupied).detail("by another store"));
     }
-    let (end, mark) = (sections.synced, open_watermark(&target, sections.store)?.1);
+    let (end, mark) = (sections.synced, open_watermark(&*target, sections.store)?.1);
     if let Some(mark) = mark.filter(|mark| mark.end > end) {
         let (reaches, head) = (mark.position, sections.head);
         let detail = format!(
@@ -73,7 +73,7 @@ pub fn backup(
         target,
         end,
         mark,
-        is_new,
+        is_new: said.is_err(),
         tip: Tip::at(Address::MIN, Position::START, 0, i64::MIN),
         written: 0,
     };
@@ -99,7 +99,7 @@ pub fn backup(
     }
     copy.index(&sections, &copied)?;
     copy.watermark(&sections)?;
-    if is_new {
+    if copy.is_new {
         let identity = sections.identity.expect("there is no finding about it");
         write_store(&copy.target, &identity)?;
     }
@@ -114,6 +114,7 @@ struct Copying {
     end: Address,
     /// How far an earlier one is known to be synced.
     mark: Option<Mark>,
+    /// Whether there is none that says who it is, and so none that opens.
     is_new: bool,
     tip: Tip,
     written: u64,
@@ -223,7 +224,7 @@ impl Copying {
     /// Writes down how far the backup goes.
     fn watermark(&self, sections: &Sections) -> Result<(), Error> {
         let name = FileName::Watermark;
-        let (mut watermark, _) = open_watermark(&self.target, sections.store)?;
+        let (mut watermark, _) = open_watermark(&*self.target, sections.store)?;
         let last = sections.all.iter().find(|section| section.number == self.end.segment());
         let tag = last.map_or(0, |section| section.tag);
         let mark = Mark { tag, end: self.end, position: self.tip.head, is_shut: true };
@@ -231,20 +232,6 @@ impl Copying {
         written.map_err(failed("writing", name))?;
         self.target.sync_names().map_err(failed("syncing the name of", name))
     }
-}
-
-/// The watermark of a backup, and what it says.
-fn open_watermark(
-    target: &Arc<dyn Storage>,
-    store: StoreId,
-) -> Result<(Watermark, Option<Mark>), Error> {
-    let name = FileName::Watermark;
-    let file = match target.open(name) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => target.create(name),
-        other => other,
-    };
-    let file = file.map_err(failed("opening", name))?;
-    Watermark::read(file, store).map_err(failed("reading", name))
 }
 
 fn written_to() -> Error {

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::finding::Findings;
+use super::lost::Lost;
+use super::sections::list;
 use crate::error::{Error, ErrorKind};
 use crate::event::{CommitPlace, GAP, RecordedEvent};
 use crate::id::FreshEventIds;
@@ -23,23 +26,16 @@ use crate::store::file::recovery::write_store;
 const BATCH_BYTES: usize = 1 << 20;
 /// For more lost events than this behind one another, no gaps are made: so many are rather a lie than a loss.
 const LOST_MAX: u64 = 1 << 24;
-/// How many gaps make up a commit, or stand behind one another in it.
+/// How many gaps stand behind one another in a commit at most.
 const GAPS_MAX: u64 = 1000;
-
-/// Knows where lost events stood. It is told of everything in the order of the log.
-pub(super) trait Lore {
-    /// The stream and the version of the lost event at this position, if they are known.
-    fn was_in(&mut self, position: Position) -> Option<(String, Version)>;
-
-    /// Takes note of an event that is left.
-    fn pass(&mut self, event: &RecordedEvent<'_>);
-}
 
 /// A store that is being made. Until it is whole it has no file that says who it is, so that nobody takes it for one that is.
 pub(super) struct Copy {
     storage: Arc<dyn Storage>,
     parent: StoreId,
     store: FileStore,
+    /// Where lost events stood.
+    lost: Lost,
     batch: Vec<Vec<RecordedEvent<'static>>>,
     batch_bytes: usize,
     /// The last position that was collected, and the time of recording there.
@@ -60,20 +56,27 @@ struct Collected {
     events: Vec<RecordedEvent<'static>>,
 }
 
-/// A store that was made.
-pub(super) struct Finished {
-    pub(super) identity: Identity,
+/// What became of a store that was made from another.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Copied {
+    /// Who the new store is.
+    pub identity: Identity,
     /// Its last position.
-    pub(super) head: Position,
-    pub(super) events: u64,
-    pub(super) gaps: u64,
+    pub head: Position,
+    /// How many events it has.
+    pub events: u64,
+    /// How many positions are [gaps](crate::RecordedEvent::is_gap), because their events are lost.
+    pub gaps: u64,
+    /// What was wrong with the other, and what is lost by that.
+    pub findings: Findings,
 }
 
 impl Copy {
     /// Begins a store on a storage in which there is none.
-    pub(super) fn begin(storage: impl Storage, parent: StoreId) -> Result<Self, Error> {
+    pub(super) fn begin(storage: impl Storage, parent: StoreId, lost: Lost) -> Result<Self, Error> {
         let storage: Arc<dyn Storage> = Arc::new(storage);
-        let names = storage.list().map_err(failed("listing the directory of", FileName::Store))?;
+        let names = list(&*storage)?;
         if !names.is_empty() {
             return Err(Error::new(ErrorKind::Occupied).detail(format!("by {}", names[0])));
         }
@@ -85,23 +88,30 @@ impl Copy {
         let (batch, commit) = (Vec::new(), Collected::default());
         let (head, time) = (Position::START, DateTime::UNIX_EPOCH);
         let (batch_bytes, events, gaps) = (0, 0, 0);
-        Ok(Self { storage, parent, store, batch, batch_bytes, head, time, events, gaps, commit })
+        Ok(Self {
+            storage,
+            parent,
+            store,
+            lost,
+            batch,
+            batch_bytes,
+            head,
+            time,
+            events,
+            gaps,
+            commit,
+        })
     }
 
     /// Adds a record. Positions that were left out before it become gaps.
-    pub(super) fn add(
-        &mut self,
-        at: Address,
-        record: &Record<'_>,
-        lore: &mut dyn Lore,
-    ) -> Result<(), Error> {
+    pub(super) fn add(&mut self, at: Address, record: &Record<'_>) -> Result<(), Error> {
         let (first, last) = record.event.commit_positions();
         let position = record.event.position();
         let goes_on = self.commit.events.last().is_some_and(|before| {
             first == self.commit.first && position.get() - before.position().get() <= GAPS_MAX
         });
         if !goes_on {
-            self.end_commit(position, lore)?;
+            self.end_commit(position)?;
             self.commit = Collected { at, first, last, events: Vec::new() };
         }
         self.commit.events.push(record.event.clone().into_owned());
@@ -118,40 +128,40 @@ impl Copy {
 
     /// Writes what was read of a commit, which is followed by this position. What a record says of the size of its commit may be
     /// a lie: so many gaps at most are made in the commit for it.
-    fn end_commit(&mut self, end: Position, lore: &mut dyn Lore) -> Result<(), Error> {
+    fn end_commit(&mut self, end: Position) -> Result<(), Error> {
         let Collected { first, last, events: records, .. } = std::mem::take(&mut self.commit);
         if records.is_empty() {
             return Ok(());
         }
         let least = records[0].position().get().saturating_sub(GAPS_MAX);
-        self.fill_up_to(first.max(Position::new(least)), lore)?;
+        self.fill_up_to(first.max(Position::new(least)))?;
         self.time = records[0].recorded_at();
         let mut events: Vec<RecordedEvent<'static>> = Vec::with_capacity(records.len());
         for record in records {
             let between = in_between(events.last(), &record);
-            self.put_gaps(record.position(), between, &mut events, lore);
-            lore.pass(&record);
+            self.put_gaps(record.position(), between, &mut events);
+            self.lost.pass(&record);
             self.head = record.position();
             self.events += 1;
             events.push(record);
         }
         let most = Position::new(self.head.get().saturating_add(1 + GAPS_MAX));
-        self.put_gaps(next(last).min(end).min(most), None, &mut events, lore);
+        self.put_gaps(next(last).min(end).min(most), None, &mut events);
         self.put(events)
     }
 
     /// Fills everything before this position with gaps.
-    fn fill_up_to(&mut self, end: Position, lore: &mut dyn Lore) -> Result<(), Error> {
+    fn fill_up_to(&mut self, end: Position) -> Result<(), Error> {
         if end.get().saturating_sub(self.head.get()) > LOST_MAX {
             let kind = ErrorKind::Damaged { file: FileName::Store.to_string(), offset: 0 };
             let detail = format!("no gaps are made for the events from {} to {end}", self.head);
             return Err(Error::new(kind).detail(detail));
         }
         while next(self.head) < end {
-            let mut gaps = Vec::new();
-            let to = self.head.get().saturating_add(1 + GAPS_MAX).min(end.get());
-            self.put_gaps(Position::new(to), None, &mut gaps, lore);
-            self.put(gaps)?;
+            // A commit of its own for each: which belonged together nobody knows, and a commit names each stream once.
+            let mut gap = Vec::new();
+            self.put_gaps(next(next(self.head)), None, &mut gap);
+            self.put(gap)?;
         }
         Ok(())
     }
@@ -162,7 +172,6 @@ impl Copy {
         end: Position,
         between: Option<(String, Version)>,
         into: &mut Vec<RecordedEvent<'static>>,
-        lore: &mut dyn Lore,
     ) {
         let mut ids = FreshEventIds::at(self.time);
         let start = self.head.get();
@@ -174,7 +183,7 @@ impl Copy {
                 Some((stream.clone(), Version::new(version)))
             };
             let nobody_knows = || (format!("{GAP}/{position}"), Version::new(1));
-            let known = lore.was_in(position).or_else(in_commit);
+            let known = self.lost.was_in(position).or_else(in_commit);
             let (stream, version) = known.unwrap_or_else(nobody_knows);
             into.push(RecordedEvent::gap(stream, version, position, self.time, ids.take()));
             self.head = position;
@@ -200,16 +209,22 @@ impl Copy {
         Ok(())
     }
 
-    /// Completes the store. It goes up to `head` at least: what is missing up to there becomes gaps.
-    pub(super) fn finish(mut self, head: Position, lore: &mut dyn Lore) -> Result<Finished, Error> {
-        self.end_commit(Position::new(u64::MAX), lore)?;
-        self.fill_up_to(next(head), lore)?;
+    /// Completes the store, of which this was found to be wrong. It goes up to `head` at least: what is missing up to there becomes gaps.
+    pub(super) fn finish(
+        mut self,
+        head: Position,
+        mut findings: Findings,
+    ) -> Result<Copied, Error> {
+        self.end_commit(Position::new(u64::MAX))?;
+        self.fill_up_to(next(head))?;
         self.write()?;
         self.store.close()?;
         let parent = Some((Uuid::from_bytes(self.parent), self.head));
         let identity = Identity { parent, ..self.store.identity() };
         write_store(&self.storage, &identity)?;
-        Ok(Finished { identity, head: self.head, events: self.events, gaps: self.gaps })
+        self.lost.ends().for_each(|finding| findings.add(finding));
+        let Self { head, events, gaps, .. } = self;
+        Ok(Copied { identity, head, events, gaps, findings })
     }
 }
 

@@ -47,9 +47,7 @@ impl Finding {
         };
         Ok(Self::new(file, offset, error))
     }
-}
 
-impl Finding {
     /// The error that says the same.
     pub(super) fn into_error(self) -> Error {
         let Self { file, offset, what, .. } = self;

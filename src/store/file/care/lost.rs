@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::copy::Lore;
 use super::finding::{Finding, Findings};
 use super::sections::Sections;
 use super::survey::{Piece, Survey, Thoroughness};
@@ -14,6 +13,7 @@ use crate::position::{Position, Version};
 use crate::progress::Progress;
 use crate::storage::FileName;
 use crate::store::file::address::Address;
+use crate::store::file::beginning::StoreId;
 use crate::store::file::index::{Hash, Terms};
 
 /// Of more lost events than this, nothing is looked up.
@@ -49,6 +49,12 @@ struct Range {
 }
 
 impl Lost {
+    /// Where nothing is known to be lost.
+    pub(super) fn nothing(store: StoreId) -> Self {
+        let terms = Terms::of_store(store);
+        Self { terms, events: BTreeMap::new(), streams: HashMap::new(), unknown: 0 }
+    }
+
     /// Finds out what is lost, and what is wrong besides.
     pub(super) fn of(
         sections: &Sections,
@@ -74,12 +80,7 @@ impl Lost {
         };
         let mut progress = |progress: Progress| read(progress.done);
         let found = audit(sections, Thoroughness::Everything, &mut progress, &mut see)?;
-        let mut lost = Self {
-            terms: Terms::of_store(sections.store),
-            events: BTreeMap::new(),
-            streams: HashMap::new(),
-            unknown: 0,
-        };
+        let mut lost = Self::nothing(sections.store);
         lost.look_up(sections, &ranges)?;
         lost.name_streams(sections)?;
         Ok((lost, found.findings))
@@ -157,10 +158,10 @@ impl Lost {
             Some(finding)
         })
     }
-}
 
-impl Lore for Lost {
-    fn was_in(&mut self, position: Position) -> Option<(String, Version)> {
+    /// The stream and the version of the lost event at this position, if they are known. It is asked, and told, in the order of
+    /// the log.
+    pub(super) fn was_in(&mut self, position: Position) -> Option<(String, Version)> {
         let Some((address, hashes)) = self.events.get(&position) else {
             self.unknown += 1;
             return None;
@@ -176,7 +177,8 @@ impl Lore for Lost {
         Some((stream.id.to_string(), stream.last))
     }
 
-    fn pass(&mut self, event: &RecordedEvent<'_>) {
+    /// Takes note of an event that is left.
+    pub(super) fn pass(&mut self, event: &RecordedEvent<'_>) {
         if self.streams.is_empty() {
             return;
         }

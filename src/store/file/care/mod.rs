@@ -5,12 +5,13 @@ mod search;
 mod sections;
 mod survey;
 mod verify;
-mod copy;
 mod lost;
+mod copy;
 mod salvage;
 mod backup;
 
 pub use backup::{BackedUp, backup};
+pub use copy::Copied;
 pub use finding::{Finding, Findings};
-pub use salvage::{Copied, restore, salvage};
+pub use salvage::{restore, salvage};
 pub use verify::{Verification, verify};

@@ -2,33 +2,15 @@
 
 use std::sync::Arc;
 
-use super::copy::{Copy, Finished, Lore};
+use super::copy::{Copied, Copy};
 use super::finding::Findings;
 use super::lost::Lost;
-use super::sections::Sections;
+use super::sections::{Sections, list};
 use super::survey::{Piece, Survey, Thoroughness};
-use crate::error::Error;
-use crate::event::RecordedEvent;
-use crate::position::{Position, Version};
+use crate::error::{Error, ErrorKind};
+use crate::position::Position;
 use crate::progress::Progress;
-use crate::storage::Storage;
-use crate::store::file::beginning::Identity;
-
-/// What became of a store that was made from another.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Copied {
-    /// Who the new store is.
-    pub identity: Identity,
-    /// Its last position.
-    pub head: Position,
-    /// How many events it has.
-    pub events: u64,
-    /// How many positions are [gaps](crate::RecordedEvent::is_gap), because their events are lost.
-    pub gaps: u64,
-    /// What was wrong with the other, and what is lost by that.
-    pub findings: Findings,
-}
+use crate::storage::{FileName, Storage};
 
 /// Makes a new store, in an empty directory, of everything that can be read of a damaged one.
 ///
@@ -46,15 +28,18 @@ pub fn salvage(
 ) -> Result<Copied, Error> {
     let storage: Arc<dyn Storage> = Arc::new(damaged);
     let sections = Sections::of(&storage)?;
-    let mut copy = Copy::begin(into, sections.store)?;
+    if list(&*storage)?.iter().all(|name| *name == FileName::Lock) {
+        return Err(Error::new(ErrorKind::NoStore));
+    }
     let mut reached = Progress::new(0, 2 * sections.bytes());
-    let (mut lost, mut findings) = Lost::of(&sections, &mut |bytes| {
+    let (lost, findings) = Lost::of(&sections, &mut |bytes| {
         reached.done = bytes;
         progress(reached);
     })?;
+    let mut copy = Copy::begin(into, sections.store, lost)?;
     let head = Survey::new(&sections, Thoroughness::Everything).run(&mut |piece| {
         match piece {
-            Piece::Record(at, record) => copy.add(at, record, &mut lost)?,
+            Piece::Record(at, record) => copy.add(at, record)?,
             Piece::Finding(_) => {}
             Piece::Torn { at } => copy.drop_unfinished(at),
             Piece::Read(bytes) => {
@@ -64,13 +49,11 @@ pub fn salvage(
         }
         Ok(())
     })?;
-    let finished = copy.finish(head, &mut lost)?;
-    lost.ends().for_each(|finding| findings.add(finding));
-    Ok(finished.with(findings))
+    copy.finish(head, findings)
 }
 
-/// Makes a new store, in an empty directory, of another (a backup, or one that is not open for writing) as it was at a position:
-/// of the commits up to there, as far as they are known to be synced.
+/// Makes a new store, in an empty directory, of another (open, closed or a backup) as it was at a position: of the commits up to
+/// there, as far as they are known to be synced.
 ///
 /// Positions, versions, times and ids stay what they were; the new store has an id of its own and names the other as its parent.
 /// A damaged store is refused. If this is interrupted, remove what is there and begin anew.
@@ -82,12 +65,12 @@ pub fn restore(
 ) -> Result<Copied, Error> {
     let storage: Arc<dyn Storage> = Arc::new(store);
     let sections = Sections::of(&storage)?;
-    let mut copy = Copy::begin(into, sections.store)?;
+    let mut copy = Copy::begin(into, sections.store, Lost::nothing(sections.store))?;
     let mut reached = Progress::new(0, sections.bytes());
     Survey::new(&sections, Thoroughness::Proven).run(&mut |piece| match piece {
         Piece::Record(at, record) => {
             let is_meant = record.event.commit_positions().1 <= up_to;
-            if is_meant { copy.add(at, record, &mut Nothing) } else { Ok(()) }
+            if is_meant { copy.add(at, record) } else { Ok(()) }
         }
         Piece::Finding(finding) => Err(finding.into_error()),
         Piece::Torn { .. } => Ok(()),
@@ -97,24 +80,5 @@ pub fn restore(
             Ok(())
         }
     })?;
-    let finished = copy.finish(Position::START, &mut Nothing)?;
-    Ok(finished.with(Findings::default()))
-}
-
-/// Where nothing is lost, nothing is known of it.
-struct Nothing;
-
-impl Lore for Nothing {
-    fn was_in(&mut self, _: Position) -> Option<(String, Version)> {
-        None
-    }
-
-    fn pass(&mut self, _: &RecordedEvent<'_>) {}
-}
-
-impl Finished {
-    fn with(self, findings: Findings) -> Copied {
-        let Self { identity, head, events, gaps } = self;
-        Copied { identity, head, events, gaps, findings }
-    }
+    copy.finish(Position::START, Findings::default())
 }

@@ -252,19 +252,17 @@ impl Sections {
             self.findings.push(Finding::new(name, 0, "it is not a plain file"));
             return Ok(());
         };
-        let length = file.len().map_err(failed("measuring", name))?;
+        // No address lies further on.
+        let length = file.len().map_err(failed("measuring", name))?.min(u32::MAX.into());
         let mut bytes = vec![0; SEGMENT_HEADER_BYTES as usize];
         let read = file.read_up_to(0, &mut bytes).map_err(failed("reading", name))?;
-        let section = match SegmentHeader::decode(&bytes[..read], self.store) {
+        let (number, tag, first, header) = match SegmentHeader::decode(&bytes[..read], self.store) {
             Ok((header, chain)) => {
                 if header.number != named {
                     let what = format!("it is segment {} of the log", header.number);
                     self.findings.push(Finding::new(name, 0, what));
                 }
-                let (number, tag) = (header.number, header.tag);
-                let first = header.first;
-                let header = Some((header, chain));
-                Section { number, file, length, whole: length, tag, header, first, named }
+                (header.number, header.tag, header.first, Some((header, chain)))
             }
             Err(fault) => {
                 self.findings.push(Finding::of_fault(name, 0, fault)?);
@@ -274,11 +272,10 @@ impl Sections {
                     });
                 let tag = if is_foreign { None } else { learn_tag(&*file, name, length)? };
                 let Some((tag, first)) = tag else { return Ok(()) };
-                let (number, whole) = (named, length);
-                Section { number, file, length, whole, tag, header: None, first, named }
+                (named, tag, first, None)
             }
         };
-        self.all.push(section);
+        self.all.push(Section { number, file, length, whole: length, tag, header, first, named });
         Ok(())
     }
 }

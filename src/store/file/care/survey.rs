@@ -10,6 +10,7 @@ use crate::position::Position;
 use crate::storage::FileName;
 use crate::store::file::address::Address;
 use crate::store::file::fault::Fault;
+use crate::store::file::frame::FrameHeader;
 use crate::store::file::record::Record;
 use crate::store::file::scan::{Scan, Step, Tip};
 use crate::store::file::segment::SEGMENT_HEADER_BYTES;
@@ -161,12 +162,10 @@ impl<'s> Survey<'s> {
         }
         let search = Search { file: &*section.file, name: section.name(), tag: section.tag, limit };
         let start = section.start();
-        let mut scan = Scan::new(Arc::clone(&section.file), section.tag, limit, self.tip(start));
-        if let Some((header, _)) = &section.header
-            && header.first > self.head
-        {
-            scan.tip.head = Position::new(header.first.get() - 1);
-        }
+        let first = section.header.map_or(Position::START, |(header, _)| header.first);
+        let before = self.head.max(Position::new(first.get().saturating_sub(1)));
+        let tip = Tip::at(start, before, self.chain.unwrap_or(0), self.time);
+        let mut scan = Scan::new(Arc::clone(&section.file), section.tag, limit, tip);
         if self.chain.is_none() && !self.resume(&mut scan, &search, start.offset().into(), visit)? {
             return Ok(());
         }
@@ -218,8 +217,9 @@ impl<'s> Survey<'s> {
         Ok(())
     }
 
-    fn tip(&self, end: Address) -> Tip {
-        Tip::at(end, self.head, self.chain.unwrap_or(0), self.time)
+    /// Where a scan stands that goes on at a frame, whatever came before it.
+    fn tip_before(&self, frame: Address, header: &FrameHeader) -> Tip {
+        Tip::at(frame, Position::new(header.first.get() - 1), header.chain, self.time)
     }
 
     fn show(&mut self, at: Address, record: &Record<'_>, visit: Visitor<'_>) -> Result<(), Error> {
@@ -256,9 +256,7 @@ impl<'s> Survey<'s> {
             match search.next(at, self.head)? {
                 None => return Ok(false),
                 Some(Found::Frame(offset, header)) => {
-                    scan.tip = self.tip(Address::new(number, offset));
-                    scan.tip.head = Position::new(header.first.get() - 1);
-                    scan.tip.chain = header.chain;
+                    scan.tip = self.tip_before(Address::new(number, offset), &header);
                     return Ok(true);
                 }
                 Some(Found::Record(offset, bytes)) => {
@@ -284,9 +282,7 @@ impl<'s> Survey<'s> {
             return Ok(false);
         };
         self.pending.push(Finding::of_fault(search.name, end.offset().into(), fault)?);
-        scan.tip = self.tip(Address::new(end.segment(), offset));
-        scan.tip.head = Position::new(header.first.get() - 1);
-        scan.tip.chain = header.chain;
+        scan.tip = self.tip_before(Address::new(end.segment(), offset), &header);
         Ok(true)
     }
 }

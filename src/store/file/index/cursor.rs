@@ -43,14 +43,14 @@ impl Part {
     }
 }
 
+type Around = (Option<Place>, Option<Place>);
+
 impl Sources {
     /// The part that grows.
     pub(in crate::store::file) fn growing(&self) -> &Part {
         self.recents.last().expect("there is always one")
     }
-}
 
-impl Sources {
     /// What is counted of the whole log.
     pub(in crate::store::file) fn tally(&self) -> Tally {
         let mut tally = Tally::default();
@@ -58,11 +58,7 @@ impl Sources {
         self.recents.iter().for_each(|part| tally.add(&part.recent.read().tally()));
         tally
     }
-}
 
-type Around = (Option<Place>, Option<Place>);
-
-impl Sources {
     /// The last place of which `is_before` is true, and the first of which it is not.
     pub(in crate::store::file) fn places_around(
         &self,

@@ -6,7 +6,7 @@ mod replay;
 mod tail;
 mod recover;
 
-pub(super) use recover::{Recovered, recover};
+pub(super) use recover::{Recovered, open_watermark, recover};
 pub(super) use replay::Replay;
 pub(super) use runs::{Runs, choose, confirm};
 pub(super) use segments::{

@@ -66,7 +66,8 @@ pub(in crate::store::file) fn recover(
     storage.sync_names().map_err(failed("syncing the directory of", FileName::Store))?;
     let log = Log::new(Arc::clone(&storage), Arc::clone(&cache));
     segments::collect(&storage, &names, store, &log)?;
-    let (watermark, mark) = read_watermark(&storage, store, &log)?;
+    let (watermark, mark) = open_watermark(&*storage, store)?;
+    mark.map_or(Ok(()), |mark| segments::confirm_mark(&log, &mark))?;
     let chosen = runs::choose(&storage, &names, store, &cache, &log, &[])?;
     if let Some(last) = chosen.kept.last() {
         runs::confirm(&log, last)?;
@@ -131,10 +132,10 @@ impl Recovered {
     }
 }
 
-fn read_watermark(
-    storage: &Arc<dyn Storage>,
+/// The watermark of a store, which is made if there is none, and what it says.
+pub(in crate::store::file) fn open_watermark(
+    storage: &dyn Storage,
     store: StoreId,
-    log: &Log,
 ) -> Result<(Watermark, Option<Mark>), Error> {
     let name = FileName::Watermark;
     let file = match storage.open(name) {
@@ -144,9 +145,7 @@ fn read_watermark(
         other => other,
     };
     let file = file.map_err(failed("opening", name))?;
-    let (watermark, mark) = Watermark::read(file, store).map_err(failed("reading", name))?;
-    mark.map_or(Ok(()), |mark| segments::confirm_mark(log, &mark))?;
-    Ok((watermark, mark))
+    Watermark::read(file, store).map_err(failed("reading", name))
 }
 
 /// Removes what is of no use, as far as that can be done, and says which runs were. A run that was made again in the meantime

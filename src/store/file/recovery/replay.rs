@@ -34,20 +34,11 @@ impl<'r> Replay<'r> {
         let first = log.first().expect("a store has a segment");
         let before = Position::new(first.header.first.get().saturating_sub(1));
         let (time, chain) = (first.header.last_time, first.chain);
-        let mut tip = Tip {
-            end: start,
-            head: before,
-            chain,
-            time,
-            last_frame: start,
-            last_end: start,
-            last_chain: chain,
-        };
+        let mut tip = Tip::at(start, before, chain, time);
         if let Some(Coverage { to, last, last_chain, last_time, last_frame, .. }) =
             runs.last().map(|run| run.coverage)
         {
-            let (end, head, chain, time) = (to, last, last_chain, last_time);
-            tip = Tip { end, head, chain, time, last_frame, last_end: end, last_chain: chain };
+            tip = Tip { last_frame, ..Tip::at(to, last, last_chain, last_time) };
         }
         let recents = vec![Part::behind(tip.end, tip.head, terms)];
         Self::from(log, Sources { runs, recents }, tip)
