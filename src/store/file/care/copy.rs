@@ -85,21 +85,18 @@ impl Copy {
         let store = FileStore::open_with(Arc::clone(&storage), options)?;
         storage.remove(FileName::Store).map_err(failed("removing", FileName::Store))?;
         storage.sync_names().map_err(failed("syncing the names beside", FileName::Store))?;
-        let (batch, commit) = (Vec::new(), Collected::default());
-        let (head, time) = (Position::START, DateTime::UNIX_EPOCH);
-        let (batch_bytes, events, gaps) = (0, 0, 0);
         Ok(Self {
             storage,
             parent,
             store,
             lost,
-            batch,
-            batch_bytes,
-            head,
-            time,
-            events,
-            gaps,
-            commit,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            head: Position::START,
+            time: DateTime::UNIX_EPOCH,
+            events: 0,
+            gaps: 0,
+            commit: Collected::default(),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
+use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
 
@@ -74,7 +75,7 @@ pub(super) fn audit(
         // The runs are read by another thread, while this one reads the log.
         let checks = scope.spawn(|| runs.iter().map(|run| run.check()).collect::<Vec<_>>());
         let mut audit = Audit::of(sections, &runs, progress)?;
-        let mut next = Some(Share { from: 0, below: u64::MAX });
+        let mut next = Some(0..u64::MAX);
         while let Some(share) = next {
             audit.versions = Versions { share, ..Versions::default() };
             Survey::new(sections, thoroughness).run(&mut |piece| {
@@ -84,8 +85,8 @@ pub(super) fn audit(
                 audit.see(piece)
             })?;
             audit.is_first_pass = false;
-            let below = audit.versions.share.below;
-            next = (below < u64::MAX).then_some(Share { from: below, below: u64::MAX });
+            let end = audit.versions.share.end;
+            next = (end < u64::MAX).then_some(end..u64::MAX);
         }
         let checks = checks.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         audit.finish(checks)
@@ -114,17 +115,11 @@ impl Verification {
     }
 }
 
-/// The streams whose hash lies in a range.
-#[derive(Debug, Clone, Copy, Default)]
-struct Share {
-    from: u64,
-    below: u64,
-}
-
 /// The versions of streams, as far as they were seen.
 #[derive(Default)]
 struct Versions {
-    share: Share,
+    /// Those whose hash lies in this range.
+    share: Range<u64>,
     /// By a hash of the stream's name that no other stream shares but by an accident that nobody lives to see.
     last: HashMap<u64, Version, BuildHasherDefault<AlreadyHashed>>,
 }
@@ -135,17 +130,16 @@ impl Versions {
     /// Takes note of an event, and returns the version that its stream had before it, if one is known; `None` if another pass is for
     /// this stream.
     fn replace(&mut self, stream: u64, version: Version) -> Option<Option<Version>> {
-        if !(self.share.from..self.share.below).contains(&stream) {
+        if !self.share.contains(&stream) {
             return None;
         }
         let before = self.last.insert(stream, version);
         if self.last.len() > STREAMS_MAX {
             // The upper half is left for another pass.
             let share = &mut self.share;
-            let highest =
-                self.last.keys().max().map_or(share.below, |highest| highest.saturating_add(1));
-            share.below = share.from + (highest - share.from) / 2;
-            self.last.retain(|stream, _| *stream < share.below);
+            let highest = self.last.keys().max().map_or(share.end, |one| one.saturating_add(1));
+            share.end = share.start + (highest - share.start) / 2;
+            self.last.retain(|stream, _| *stream < share.end);
         }
         Some(before)
     }
