@@ -19,8 +19,8 @@ use crate::storage::{FileName, Storage};
 /// is lost keeps the rest. What the damaged store has not proven to be synced is taken over if it is whole. Of a segment that is
 /// there twice, one is read.
 ///
-/// The damaged store is only read. The new one has an id of its own and names the other as its parent. Until it is complete, it has
-/// no identity and is refused as damaged; if this is interrupted, remove what is there and begin anew.
+/// The damaged store is only read. The new one has an id of its own and names the other as its parent. Until it is complete, it is
+/// empty or has no identity, and is then refused as damaged; if this is interrupted, remove what is there and begin anew.
 pub fn salvage(
     damaged: impl Storage,
     into: impl Storage,
