@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::commit::{AppendError, Appended, Commit, Conflict};
+use super::identity::Identity;
 use super::interrupt::Interrupt;
 use super::query::Query;
 use crate::error::Error;
@@ -17,7 +18,7 @@ use crate::position::{Position, Version};
 ///
 /// # The idea
 ///
-/// A store knows bytes and JSON, streams and positions, and nothing of aggregates. It does five things: append a
+/// A store knows bytes and JSON, streams and positions, and nothing of aggregates. It knows who it is, and does five things: append a
 /// commit, read a query, tell a stream's version, tell the head, and wait for the head to pass a position, which can be
 /// interrupted. All of them are synchronous and take `&self`; a store is shared between threads as it is.
 ///
@@ -90,7 +91,7 @@ use crate::position::{Position, Version};
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
 /// use std::time::Duration;
-/// use annals::store::{AppendError, Appended, Commit, EventStore, Head, Interrupt, MemoryStore, Query};
+/// use annals::store::{AppendError, Appended, Commit, EventStore, Head, Identity, Interrupt, MemoryStore, Query};
 /// use annals::{Batch, Error, Position, StreamId, Version};
 ///
 /// #[derive(Debug, Default)]
@@ -100,6 +101,9 @@ use crate::position::{Position, Version};
 /// }
 ///
 /// impl EventStore for Counting {
+///     fn identity(&self) -> Identity {
+///         self.inner.identity()
+///     }
 ///     fn append(&self, commit: Commit) -> Result<Appended, AppendError> {
 ///         let appended = self.inner.append(commit)?;
 ///         self.commits.fetch_add(1, Ordering::Relaxed);
@@ -135,6 +139,10 @@ use crate::position::{Position, Version};
     note = "a store is handed over by value or as an `Arc`; `Annals::in_memory` brings its own"
 )]
 pub trait EventStore: fmt::Debug + Send + Sync + 'static {
+    /// Who the store is. It stays the same for as long as the store is there, however often it is opened, and also when it is closed;
+    /// no other store has it. Whoever keeps a position keeps the id with it.
+    fn identity(&self) -> Identity;
+
     /// Writes a commit, all of it or nothing. When this returns `Ok`, the events are as safe as the store promises.
     fn append(&self, commit: Commit) -> Result<Appended, AppendError>;
 
@@ -177,6 +185,10 @@ pub struct Head {
 }
 
 impl<S: EventStore + ?Sized> EventStore for Arc<S> {
+    fn identity(&self) -> Identity {
+        (**self).identity()
+    }
+
     fn append(&self, commit: Commit) -> Result<Appended, AppendError> {
         (**self).append(commit)
     }

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use parking_lot::{Condvar, Mutex};
+use uuid::Uuid;
 
 use super::commit::{AppendError, Appended, Commit, Conflict, Expected, Limits, StreamWrite};
 use super::event_store::{EventStore, Head};
 use super::filter::{Clause, Filter};
+use super::identity::Identity;
 use super::interrupt::Interrupt;
 use super::query::{Direction, Query};
 use crate::clock::{Clock, SystemClock, to_micros};
@@ -24,6 +26,7 @@ use crate::position::{Position, Version};
 ///
 /// Made for tests, for views of short life, and to be read: it says in the shortest way what every store does.
 pub struct MemoryStore {
+    identity: Identity,
     clock: Arc<dyn Clock>,
     limits: Limits,
     log: Mutex<Log>,
@@ -41,7 +44,8 @@ impl MemoryStore {
     /// An empty store on this clock and with these limits.
     #[must_use]
     pub fn with(clock: impl Clock, limits: Limits) -> Self {
-        Self { clock: Arc::new(clock), limits, log: Mutex::default(), changed: Condvar::new() }
+        let (identity, clock) = (Identity::new(Uuid::new_v4()), Arc::new(clock));
+        Self { identity, clock, limits, log: Mutex::default(), changed: Condvar::new() }
     }
 
     fn open_log(&self) -> Result<parking_lot::MutexGuard<'_, Log>, Error> {
@@ -57,6 +61,10 @@ impl Default for MemoryStore {
 }
 
 impl EventStore for MemoryStore {
+    fn identity(&self) -> Identity {
+        self.identity
+    }
+
     fn append(&self, commit: Commit) -> Result<Appended, AppendError> {
         commit.check(&self.limits)?;
         let now = to_micros(self.clock.now());

@@ -4,6 +4,7 @@ mod filter;
 mod query;
 mod commit;
 mod interrupt;
+mod identity;
 mod event_store;
 mod memory;
 mod file;
@@ -16,10 +17,10 @@ pub use event_store::{Batches, EventStore, Events, Head};
 pub use file::care;
 pub(crate) use file::failed;
 pub use file::{
-    CutTail, Durability, FileOptions, FileStore, Follower, Identity, RecoveryReport, Statistics,
-    Upkeep,
+    CutTail, Durability, FileOptions, FileStore, Follower, RecoveryReport, Statistics, Upkeep,
 };
 pub use filter::{Clause, Filter};
+pub use identity::Identity;
 pub use interrupt::Interrupt;
 pub use memory::MemoryStore;
 pub use query::{Direction, Query};

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use annals::id::{Category, EventType};
 use annals::store::{
-    AppendError, Appended, Commit, EventStore, Expected, Head, Interrupt, MemoryStore, Query,
+    AppendError, Appended, Commit, EventStore, Expected, Head, Identity, Interrupt, MemoryStore,
+    Query,
 };
 use annals::{Batch, Error, NewEvent, Position, StreamId, Version};
 use shuttle::thread;
@@ -32,6 +33,10 @@ impl fmt::Debug for Store {
 }
 
 impl EventStore for Store {
+    fn identity(&self) -> Identity {
+        self.log.identity()
+    }
+
     fn append(&self, commit: Commit) -> Result<Appended, AppendError> {
         let mut durable = self.durable.lock();
         let done = self.log.append(commit)?;

@@ -222,6 +222,10 @@ fn a_store_that_has_lost_events_is_found_out() {
     #[derive(Debug, Default)]
     struct Losing(annals::store::MemoryStore);
     impl annals::store::EventStore for Losing {
+        fn identity(&self) -> annals::store::Identity {
+            self.0.identity()
+        }
+
         fn append(&self, commit: Commit) -> Result<annals::store::Appended, AppendError> {
             self.0.append(commit)
         }

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use annals::store::{
-    AppendError, Appended, Commit, EventStore, FileStore, Follower, Head, Interrupt, Limits,
-    MemoryStore, Query, Upkeep,
+    AppendError, Appended, Commit, EventStore, FileStore, Follower, Head, Identity, Interrupt,
+    Limits, MemoryStore, Query, Upkeep,
 };
 use annals::testing::contract;
 use annals::{Batch, Error, Position, StreamId, Version};
@@ -53,6 +53,10 @@ struct Followed {
 }
 
 impl EventStore for Followed {
+    fn identity(&self) -> Identity {
+        self.follower.identity()
+    }
+
     fn append(&self, commit: Commit) -> Result<Appended, AppendError> {
         self.store.append(commit)
     }

@@ -244,6 +244,9 @@ fn only_what_is_durable_becomes_a_snapshot() {
         durable: Arc<std::sync::atomic::AtomicU64>,
     }
     impl EventStore for Buffering {
+        fn identity(&self) -> annals::store::Identity {
+            self.inner.identity()
+        }
         fn append(
             &self,
             commit: annals::store::Commit,

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::bytes::{Fields, checksum};
 use super::fault::Fault;
 use crate::position::Position;
+use crate::store::identity::Identity;
 
 /// The identity of a store, in all its files.
 pub(super) type StoreId = [u8; 16];
@@ -78,16 +79,6 @@ pub(super) fn decode(kind: Kind, bytes: &[u8]) -> Result<StoreId, Fault> {
         }
     }
     fields.array().ok_or(Fault::Short)
-}
-
-/// Who a store is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Identity {
-    /// Its own id, which no other store has. A backup is the same store.
-    pub id: Uuid,
-    /// The store that this one was restored or salvaged from, and the last position that they share.
-    pub parent: Option<(Uuid, Position)>,
 }
 
 /// A store file.

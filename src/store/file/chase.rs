@@ -22,6 +22,7 @@ use super::watermark::{Mark, Watermark};
 use crate::error::{Error, ErrorKind};
 use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::event_store::Head;
+use crate::store::identity::Identity;
 
 /// How often the directory is listed until the runs in it cover the log without a gap. A writer that merges runs meanwhile takes
 /// away some that are listed, and adds one that is not.
@@ -31,7 +32,7 @@ const LISTED_MAX: usize = 4;
 #[derive(Debug)]
 pub(super) struct Chase {
     storage: Arc<dyn Storage>,
-    store: StoreId,
+    identity: Identity,
     cache: Arc<Cache>,
     options: FileOptions,
     /// Once there is one. It is opened again when it turns out to know less than the frames do: there may be another by now.
@@ -69,7 +70,8 @@ impl Chase {
             }
             opened => opened.map_err(failed("opening", name))?,
         };
-        let store = read_identity(&*file)?.id.into_bytes();
+        let identity = read_identity(&*file)?;
+        let store = identity.id.into_bytes();
         let cache = Arc::new(Cache::new(options.cache_bytes));
         let log = Log::new(Arc::clone(&storage), Arc::clone(&cache));
         let names = storage.list().map_err(failed("listing the directory of", name))?;
@@ -80,7 +82,7 @@ impl Chase {
         let (watermark, proven, ahead) = (None, tip.end, tip);
         let chase = Self {
             storage,
-            store,
+            identity,
             cache,
             options,
             watermark,
@@ -91,6 +93,14 @@ impl Chase {
             known_since: Instant::now(),
         };
         Ok((chase, reader))
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    fn store(&self) -> StoreId {
+        self.identity.id.into_bytes()
     }
 
     /// Shows everything that is known to be synced by now.
@@ -127,7 +137,7 @@ impl Chase {
         }
         let file =
             self.storage.open(FileName::Store).map_err(failed("opening", FileName::Store))?;
-        if read_identity(&*file)?.id.into_bytes() != self.store {
+        if read_identity(&*file)? != self.identity {
             return Err(
                 Error::new(ErrorKind::OtherStore).detail("in the directory that is followed")
             );
@@ -146,13 +156,13 @@ impl Chase {
                 opened => self.watermark.insert(opened.map_err(failed("opening", name))?),
             },
         };
-        let read = Watermark::read(Arc::clone(file), self.store);
+        let read = Watermark::read(Arc::clone(file), self.store());
         Ok(read.map_err(failed("reading", name))?.1)
     }
 
     /// Takes in new segments up to that of an address, if there are so many.
     fn reach(&self, log: &Log, end: Address) -> Result<(), Error> {
-        while log.segment(end.segment()).is_none() && add_next(&self.storage, self.store, log)? {}
+        while log.segment(end.segment()).is_none() && add_next(&self.storage, self.store(), log)? {}
         Ok(())
     }
 
@@ -185,7 +195,7 @@ impl Chase {
         };
         self.ahead = ahead;
         if is_end {
-            while add_next(&self.storage, self.store, log)? {}
+            while add_next(&self.storage, self.store(), log)? {}
         }
         self.proven = self.proven.max(last_start(log));
         if self.proven > self.tip.end {
@@ -233,7 +243,7 @@ impl Chase {
         for _ in 0..LISTED_MAX {
             let names = self.storage.list();
             let names = names.map_err(failed("listing the directory of", FileName::Store))?;
-            runs = choose(&self.storage, &names, self.store, &self.cache, log, known)?;
+            runs = choose(&self.storage, &names, self.store(), &self.cache, log, known)?;
             if !runs.is_one_missing {
                 break;
             }

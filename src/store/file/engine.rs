@@ -8,7 +8,6 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::beginning::Identity;
 use super::frame::FrameBuilder;
 use super::groups::Groups;
 use super::heads::Heads;
@@ -27,6 +26,7 @@ use crate::event::RecordedEvent;
 use crate::position::Position;
 use crate::storage::StorageLock;
 use crate::store::commit::{AppendError, Appended, Commit};
+use crate::store::identity::Identity;
 
 /// A commit on its way.
 pub(super) struct Task {

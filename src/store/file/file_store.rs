@@ -9,7 +9,6 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::address::Address;
-use super::beginning::Identity;
 use super::cache::Cache;
 use super::engine::{Engine, abandoned};
 use super::options::FileOptions;
@@ -25,6 +24,7 @@ use crate::position::{Position, Version};
 use crate::storage::{Directory, Storage, StorageLock};
 use crate::store::commit::{AppendError, Appended, Commit};
 use crate::store::event_store::{EventStore, Head};
+use crate::store::identity::Identity;
 use crate::store::interrupt::Interrupt;
 use crate::store::query::Query;
 
@@ -92,12 +92,6 @@ impl FileStore {
     /// Says more about how a store is opened.
     pub fn options() -> FileOptions {
         FileOptions::default()
-    }
-
-    /// Who the store is, and from which other it was made.
-    #[must_use]
-    pub fn identity(&self) -> Identity {
-        self.engine.identity
     }
 
     pub(super) fn open_with(
@@ -234,6 +228,10 @@ fn start(engine: &Arc<Engine>, signal: &Arc<Signal>) -> Result<JoinHandle<()>, E
 }
 
 impl EventStore for FileStore {
+    fn identity(&self) -> Identity {
+        self.engine.identity
+    }
+
     fn append(&self, commit: Commit) -> Result<Appended, AppendError> {
         commit.check(&self.engine.options.limits)?;
         let now = to_micros(self.engine.options.clock.now());

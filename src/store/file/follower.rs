@@ -22,6 +22,7 @@ use crate::position::{Position, Version};
 use crate::storage::{Directory, Storage};
 use crate::store::commit::{AppendError, Appended, Commit};
 use crate::store::event_store::{EventStore, Head};
+use crate::store::identity::Identity;
 use crate::store::interrupt::Interrupt;
 use crate::store::query::Query;
 
@@ -59,6 +60,7 @@ use crate::store::query::Query;
 /// it is opened with the same [options](FileOptions).
 #[derive(Debug)]
 pub struct Follower {
+    identity: Identity,
     reader: Reader,
     /// Held by whoever looks for what is new.
     chase: Mutex<Chase>,
@@ -95,7 +97,7 @@ impl FileOptions {
             let (mut chase, reader) = Chase::new(Arc::new(storage), self)?;
             chase.begin_anew(&reader)?;
             chase.catch_up(&reader)?;
-            Ok(Follower { reader, chase: Mutex::new(chase) })
+            Ok(Follower { identity: chase.identity(), reader, chase: Mutex::new(chase) })
         };
         follow().map_err(hint_at_copying)
     }
@@ -127,6 +129,10 @@ impl Follower {
 }
 
 impl EventStore for Follower {
+    fn identity(&self) -> Identity {
+        self.identity
+    }
+
     fn append(&self, _: Commit) -> Result<Appended, AppendError> {
         self.reader.heads.see()?;
         Err(Error::new(ErrorKind::ReadOnly).into())

@@ -38,7 +38,6 @@ mod chase;
 mod follower;
 pub mod care;
 
-pub use beginning::Identity;
 pub(crate) use fault::failed;
 pub use file_store::FileStore;
 pub use follower::Follower;

@@ -8,7 +8,7 @@ use annals::event::Placement;
 use annals::id::{EventType, Tag};
 use annals::store::{
     AppendError, Appended, Clause, Commit, Condition, Direction, EventStore, Filter, Guard, Head,
-    Interrupt, Limits, MemoryStore, Query, StreamWrite,
+    Identity, Interrupt, Limits, MemoryStore, Query, StreamWrite,
 };
 use annals::testing::ManualClock;
 use annals::testing::contract::{Law, run};
@@ -112,6 +112,10 @@ impl fmt::Debug for Broken {
 }
 
 impl EventStore for Broken {
+    fn identity(&self) -> Identity {
+        self.inner.identity()
+    }
+
     fn append(&self, commit: Commit) -> Answer {
         (self.append)(&self.inner, commit)
     }

@@ -15,12 +15,13 @@ use crate::position::{Position, Version};
 use crate::storage::{FileName, Storage};
 use crate::store::event_store::EventStore;
 use crate::store::file::address::Address;
-use crate::store::file::beginning::{Identity, StoreId};
+use crate::store::file::beginning::StoreId;
 use crate::store::file::fault::failed;
 use crate::store::file::file_store::FileStore;
 use crate::store::file::options::{Durability, FileOptions, Upkeep};
 use crate::store::file::record::Record;
 use crate::store::file::recovery::write_store;
+use crate::store::identity::Identity;
 
 /// How much is collected before it is written.
 const BATCH_BYTES: usize = 1 << 20;

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::position::Position;
 use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::address::Address;
-use crate::store::file::beginning::{self, Identity, Kind, STORE_BYTES, StoreId, decode_store};
+use crate::store::file::beginning::{self, Kind, STORE_BYTES, StoreId, decode_store};
 use crate::store::file::cache::Cache;
 use crate::store::file::fault::failed;
 use crate::store::file::frame::{FRAME_HEADER_BYTES, FrameHeader};
@@ -19,6 +19,7 @@ use crate::store::file::record::RECORD_BYTES_MIN;
 use crate::store::file::scan::promised;
 use crate::store::file::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::store::file::watermark::Watermark;
+use crate::store::identity::Identity;
 
 /// How long segments are taken to have been of which nothing else is known.
 const SEGMENT_BYTES: u64 = 128 << 20;

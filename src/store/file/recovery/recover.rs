@@ -8,7 +8,7 @@ use super::{runs, segments};
 use crate::error::Error;
 use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::address::Address;
-use crate::store::file::beginning::{Identity, StoreId};
+use crate::store::file::beginning::StoreId;
 use crate::store::file::cache::Cache;
 use crate::store::file::fault::{Fault, failed};
 use crate::store::file::index::{Part, Sources, Terms, Workshop};
@@ -16,6 +16,7 @@ use crate::store::file::log::{Log, Segment};
 use crate::store::file::report::RecoveryReport;
 use crate::store::file::scan::Tip;
 use crate::store::file::watermark::{Mark, Watermark};
+use crate::store::identity::Identity;
 
 /// A store that is ready to be written to.
 pub(in crate::store::file) struct Recovered {

@@ -8,12 +8,13 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorKind};
 use crate::position::Position;
 use crate::storage::{FileName, Storage, StorageFile};
-use crate::store::file::beginning::{Identity, STORE_BYTES, StoreId, decode_store, encode_store};
+use crate::store::file::beginning::{STORE_BYTES, StoreId, decode_store, encode_store};
 use crate::store::file::bytes::lower_half_of_large;
 use crate::store::file::fault::{Fault, failed};
 use crate::store::file::log::{Log, Segment};
 use crate::store::file::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::store::file::watermark::Mark;
+use crate::store::identity::Identity;
 
 /// The numbers of the segments in the directory, ascending.
 fn numbers(names: &[FileName]) -> Vec<u32> {

@@ -1,0 +1,23 @@
+//! Who a store is.
+
+use uuid::Uuid;
+
+use crate::position::Position;
+
+/// Who a store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Identity {
+    /// Its own id, which no other store has. A backup is the same store.
+    pub id: Uuid,
+    /// The store that this one was restored or salvaged from, and the last position that they share.
+    pub parent: Option<(Uuid, Position)>,
+}
+
+impl Identity {
+    /// The identity of a store that is not made from another. For those who implement a store.
+    #[must_use]
+    pub fn new(id: Uuid) -> Self {
+        Self { id, parent: None }
+    }
+}
