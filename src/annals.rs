@@ -100,8 +100,8 @@ impl Annals {
     }
 
     /// Begins a view: a value that is folded from the events of any aggregates. The name stands in its errors.
-    pub fn view<V: Default>(&self, name: &str) -> ViewBuilder<V> {
-        ViewBuilder::new(Arc::clone(&self.backing), name, V::default())
+    pub fn view<V>(&self, name: &str) -> ViewBuilder<V> {
+        ViewBuilder::new(Arc::clone(&self.backing), name)
     }
 
     /// The recorded events that a query asks for, exactly as they were stored.

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 
@@ -13,6 +13,12 @@ use chrono::{DateTime, Utc};
 pub trait Clock: Debug + Send + Sync + 'static {
     /// The current time.
     fn now(&self) -> DateTime<Utc>;
+
+    /// For how long a thread may sleep that waits until this time, before it asks the clock again. A clock that can be moved by hand
+    /// says a short time.
+    fn until(&self, time: DateTime<Utc>) -> Duration {
+        (time - self.now()).to_std().unwrap_or(Duration::ZERO)
+    }
 }
 
 /// The clock of the operating system.
@@ -28,6 +34,10 @@ impl Clock for SystemClock {
 impl<C: Clock + ?Sized> Clock for Arc<C> {
     fn now(&self) -> DateTime<Utc> {
         (**self).now()
+    }
+
+    fn until(&self, time: DateTime<Utc>) -> Duration {
+        (**self).until(time)
     }
 }
 

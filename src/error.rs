@@ -113,8 +113,28 @@ pub enum ErrorKind {
     OtherStore,
     /// Two aggregate types claim the same stream. Give each its own [`TYPE`](crate::Aggregate::TYPE).
     AggregateType,
-    /// The handler of a view failed; the source is what it returned. Correct it, and build the view anew.
+    /// The handler of a view failed; the source is what it returned. Correct it, and build the view anew; a projection tries the
+    /// event again when it is [resumed](crate::projection::Projection::resume).
     View,
+    /// What a projection keeps its view in failed, as a database; the source says how. The view and its checkpoint are as they were
+    /// before. Mend the cause, and resume the projection.
+    ReadModel,
+    /// The checkpoint of a projection does not belong to this store: it is of another one, or names an event that this store does
+    /// not have, as after a backup was put back. Nothing was changed. Look whether it is the store that is meant; if it is, open the
+    /// projection once so that it [starts over](crate::projection::ProjectionBuilder::start_over).
+    Checkpoint,
+    /// A projection's view was made by another revision of it. Nothing was changed. Let the projection
+    /// [start over where the revision has changed](crate::projection::ProjectionBuilder::start_over_if_changed).
+    Revision {
+        /// The revision that made the view.
+        kept: u64,
+    },
+    /// A read model is not yet as far as was asked for. Whatever it was waited for because of is done. Ask it again, or look at its
+    /// status, which says what holds it up.
+    Behind {
+        /// How far it is.
+        position: Position,
+    },
     /// What is stored is damaged: it is not what was written. Nothing was changed. Copy the directory before anything else,
     /// and restore from a backup; [`guarantees`](crate::docs::guarantees) says what is told apart here.
     Damaged {
@@ -195,6 +215,10 @@ impl fmt::Display for ErrorKind {
             Self::OtherStore => write!(f, "it is another store"),
             Self::AggregateType => write!(f, "two aggregate types claim the same stream"),
             Self::View => write!(f, "the handler of a view failed"),
+            Self::ReadModel => write!(f, "what a projection is kept in failed"),
+            Self::Checkpoint => write!(f, "the checkpoint does not belong to this store"),
+            Self::Revision { kept } => write!(f, "the view was made by revision {kept}"),
+            Self::Behind { position } => write!(f, "the read model is at position {position}"),
             Self::Damaged { file, offset } => {
                 write!(f, "{file} is damaged at offset {offset}")
             }

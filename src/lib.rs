@@ -154,12 +154,16 @@ pub mod subscription;
 pub mod repository;
 mod unit;
 pub mod view;
+pub mod projection;
 mod annals;
 pub mod testing;
 pub mod docs;
 
 /// The crate whose times stand in the public vocabulary.
 pub use chrono;
+#[cfg(feature = "sqlite")]
+/// The crate in whose terms handlers change a view in SQLite.
+pub use rusqlite;
 /// The crate whose ids stand in the public vocabulary.
 pub use uuid;
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::answer::ExecuteError;
 use super::binding::Binding;
@@ -18,6 +19,7 @@ use crate::position::{Position, Version};
 use crate::store::{
     AppendError, Batches, Clause, Commit, Conflict, Expected, Filter, Query, judge_requirements,
 };
+use crate::subscription::ReadModel;
 
 /// A command on its way to an aggregate; made by [`Repository::to`](super::Repository::to). The options combine.
 #[must_use = "nothing happens before `execute`"]
@@ -28,6 +30,8 @@ pub struct Execution<'r, A: Aggregate> {
     once: Option<String>,
     metadata: Metadata,
     retries: u32,
+    /// Who is to have seen the events before the answer is given.
+    awaits: Option<(&'r dyn ReadModel, Duration)>,
     /// Guards and conditions.
     commit: Commit,
 }
@@ -35,7 +39,7 @@ pub struct Execution<'r, A: Aggregate> {
 impl<'r, A: Aggregate> Execution<'r, A> {
     pub(super) fn new(binding: &'r Binding<A>, id: &'r A::Id) -> Self {
         let (metadata, retries, commit) = (Metadata::new(), Retries::DEFAULT, Commit::new());
-        Self { binding, id, at: None, once: None, metadata, retries, commit }
+        Self { binding, id, at: None, once: None, metadata, retries, awaits: None, commit }
     }
 
     /// Only if the aggregate is still at this version, as it was when somebody looked at it; otherwise the answer is a
@@ -82,8 +86,24 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         self
     }
 
+    /// Gives the answer once this read model has seen what the command wrote, so that whoever has the answer reads their own write; but
+    /// after this time in any case. The events are written then, whatever became of the waiting:
+    /// [`Outcome::awaited`](super::Outcome::awaited) tells.
+    pub fn wait_for(mut self, read_model: &'r impl ReadModel, timeout: Duration) -> Self {
+        self.awaits = Some((read_model, timeout));
+        self
+    }
+
     /// Loads the aggregate, lets it decide, and writes what it decides.
     pub fn execute(mut self, command: A::Command) -> Result<Outcome<A>, ExecuteError<A::Error>> {
+        let mut outcome = self.carry_out(command)?;
+        if let Some((read_model, timeout)) = self.awaits {
+            outcome.not_awaited = read_model.wait_for(outcome.position(), timeout).err();
+        }
+        Ok(outcome)
+    }
+
+    fn carry_out(&mut self, command: A::Command) -> Result<Outcome<A>, ExecuteError<A::Error>> {
         let stream = self.binding.stream(self.id)?;
         let mark = self.once.as_deref().map(Tag::once).transpose().map_err(Error::from)?;
         let metadata = Arc::new(std::mem::take(&mut self.metadata).correlated());
@@ -162,7 +182,7 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         }
         let Some((version, correlation)) = last else { return Ok(None) };
         let loaded = self.binding.load_at(stream, At::Version(version))?;
-        Ok(Some(Outcome { loaded, events, ids, correlation, repeated: true }))
+        Ok(Some(Outcome { loaded, events, ids, correlation, repeated: true, not_awaited: None }))
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 
 use crate::aggregate::Aggregate;
+use crate::error::Error;
 use crate::event::RecordedEvent;
 use crate::id::{CorrelationId, EventId};
 use crate::position::{Position, Version};
@@ -101,6 +102,7 @@ pub struct Outcome<A: Aggregate> {
     pub(super) ids: Vec<EventId>,
     pub(super) correlation: Option<CorrelationId>,
     pub(super) repeated: bool,
+    pub(super) not_awaited: Option<Error>,
 }
 
 impl<A: Aggregate> Outcome<A> {
@@ -158,6 +160,12 @@ impl<A: Aggregate> Outcome<A> {
     #[must_use]
     pub fn repeated(&self) -> bool {
         self.repeated
+    }
+
+    /// Whether the read model that was to be [waited for](super::Execution::wait_for) has seen the events, and if not, why. It is the
+    /// reading that has to do without them, not the command that has to be repeated.
+    pub fn awaited(&self) -> Result<(), &Error> {
+        self.not_awaited.as_ref().map_or(Ok(()), Err)
     }
 }
 

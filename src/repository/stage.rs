@@ -154,6 +154,7 @@ impl<A: Aggregate> Stage<A> {
 
     pub(super) fn into_outcome(self, ids: Vec<EventId>, occasion: &Occasion) -> Outcome<A> {
         let correlation = occasion.metadata.correlation();
-        Outcome { loaded: self.loaded, events: self.events, ids, correlation, repeated: false }
+        let (loaded, events) = (self.loaded, self.events);
+        Outcome { loaded, events, ids, correlation, repeated: false, not_awaited: None }
     }
 }

@@ -135,12 +135,12 @@ impl Storage for Directory {
 }
 
 #[cfg(unix)]
-fn sync_names_of(directory: &Path) -> io::Result<()> {
+pub(super) fn sync_names_of(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
 #[cfg(not(unix))]
-fn sync_names_of(_: &Path) -> io::Result<()> {
+pub(super) fn sync_names_of(_: &Path) -> io::Result<()> {
     Ok(())
 }
 

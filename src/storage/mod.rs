@@ -4,6 +4,7 @@
 mod file_name;
 mod seam;
 mod directory;
+pub(crate) mod paths;
 
 pub use directory::Directory;
 pub use file_name::FileName;

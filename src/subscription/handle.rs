@@ -156,9 +156,13 @@ impl<T> Subscription<T> {
     /// From behind this position on. It begins with the first event of the log unless that is said. A position that the store does
     /// not have yet is waited for.
     pub fn after(mut self, position: Position) -> Self {
+        self.go_to(position);
+        self
+    }
+
+    pub(crate) fn go_to(&mut self, position: Position) {
         self.ready.clear();
         self.source.go_to(position);
-        self
     }
 
     /// Only what becomes durable from now on.

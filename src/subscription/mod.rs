@@ -3,6 +3,8 @@
 mod source;
 mod stopper;
 mod handle;
+mod read_model;
 
 pub use handle::Subscription;
+pub use read_model::ReadModel;
 pub use stopper::Stopper;

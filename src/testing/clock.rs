@@ -1,6 +1,7 @@
 //! A clock that stands still until it is moved.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
@@ -50,5 +51,11 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> DateTime<Utc> {
         *self.now.lock()
+    }
+
+    /// At most a millisecond: by then the clock may have been moved.
+    fn until(&self, time: DateTime<Utc>) -> Duration {
+        let left = (time - self.now()).to_std().unwrap_or(Duration::ZERO);
+        left.min(Duration::from_millis(1))
     }
 }

@@ -8,6 +8,7 @@ mod atomically;
 mod backup;
 mod bad_input;
 mod beside_a_writer;
+mod chance;
 #[cfg(feature = "testing")]
 mod contract;
 mod damaged_reads;
@@ -24,6 +25,7 @@ mod followers_edges;
 mod guarded;
 mod golden;
 mod gaps;
+mod projections;
 mod same_answers;
 mod schema;
 mod snapshots;

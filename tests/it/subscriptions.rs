@@ -12,22 +12,12 @@ use annals::store::{
 use annals::{Annals, Error, ErrorKind, NewEvent, Position, RecordedEvent, Subscription};
 
 use crate::account::{Account, Command};
+use crate::chance::Chance;
 use crate::directory::Directory;
 use crate::file_store::tiny;
 
 /// How long it may take until somebody who has fallen behind has seen everything.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Chance that a seed repeats.
-pub(crate) struct Chance(pub(crate) u64);
-
-impl Chance {
-    /// A number below `count`.
-    pub(crate) fn below(&mut self, count: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
-        (self.0 >> 33) % count
-    }
-}
 
 pub(crate) fn event(kind: u64) -> NewEvent {
     let event = NewEvent::new(EventType::new(format!("Kind{}", kind % 3)).unwrap(), &kind);

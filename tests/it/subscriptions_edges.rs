@@ -10,9 +10,10 @@ use annals::subscription::Stopper;
 use annals::{Aggregate, Annals, Error, ErrorKind, NewEvent, Position, Recorded, Subscription};
 
 use crate::account::{Account, Command};
+use crate::chance::Chance;
 use crate::directory::Directory;
 use crate::file_store::tiny;
-use crate::subscriptions::{Chance, event, some};
+use crate::subscriptions::{event, some};
 
 #[test]
 fn what_is_only_buffered_is_not_handed_out() {

@@ -1,0 +1,7 @@
+//! Views in SQLite.
+
+mod place;
+mod database;
+mod keeper;
+
+pub use keeper::{Sqlite, SqliteReader};

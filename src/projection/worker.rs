@@ -1,0 +1,380 @@
+//! What a projection does with the log.
+
+use std::any::Any;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::board::Board;
+use super::checkpoint::{Checkpoint, Parked};
+use super::keep::{Keep, Standing};
+use super::policy::ErrorPolicy;
+use super::status::State;
+use crate::backing::Backing;
+use crate::error::{Error, ErrorKind};
+use crate::event::{Batch, RecordedEvent};
+use crate::position::Position;
+use crate::store::Query;
+use crate::subscription::Subscription;
+use crate::view::Handlers;
+
+/// Reads the log, and lets the view be changed, one step at a time.
+pub(super) struct Worker<K: Keep> {
+    pub(super) subscription: Subscription,
+    pub(super) desk: Desk<K>,
+}
+
+/// Everything of a worker but what it reads from.
+pub(super) struct Desk<K: Keep> {
+    pub(super) backing: Arc<Backing>,
+    pub(super) handlers: Handlers<K::View>,
+    pub(super) keeper: K,
+    pub(super) settings: Settings,
+    pub(super) board: Arc<Board>,
+    /// What is kept.
+    pub(super) checkpoint: Checkpoint,
+    /// A new view is finished once it is as far as this.
+    pub(super) target: Position,
+    /// What failed last and has not succeeded since.
+    pub(super) trouble: Option<Trouble>,
+    /// Whether something failed, so that the keeper has to say where the view stands.
+    pub(super) is_unsettled: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) revision: u64,
+    pub(super) batch: usize,
+    pub(super) policy: ErrorPolicy,
+}
+
+pub(super) struct Trouble {
+    /// Which event could not be handled; `None` if it was something else that failed.
+    position: Option<Position>,
+    tries: u32,
+    /// When it is tried again.
+    due: DateTime<Utc>,
+    error: String,
+}
+
+/// What a step has come to.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// There may be more to do.
+    Done,
+    /// There is nothing to do up to here.
+    CaughtUp(Position),
+    /// There is nothing to do before this time.
+    Wait(DateTime<Utc>),
+    /// Nothing is done any more.
+    Failed,
+    /// The store is closed.
+    Over,
+}
+
+/// Why a batch is not done.
+enum Halt {
+    /// Something is to be seen to first.
+    Held(Step),
+    /// Reading failed.
+    Unread(Error),
+    /// The view could not be changed, because of this event if there is one.
+    Unkept(Error, Option<Position>),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Unread(error)
+    }
+}
+
+impl<K: Keep> Worker<K> {
+    /// Handles what can be read at once.
+    pub(super) fn step(&mut self) -> Step {
+        if let Some(step) = self.desk.hold(None) {
+            return step;
+        }
+        if let Err(error) = self.settle() {
+            return self.desk.fail(error, None);
+        }
+        match self.subscription.next_batch(Duration::ZERO, |batch| self.desk.handle(batch)) {
+            Ok(None) if self.subscription.has_ended() => Step::Over,
+            Ok(done) => self.desk.pass(self.subscription.checkpoint(), done.is_some()),
+            Err(Halt::Held(step)) => step,
+            Err(Halt::Unread(error)) => self.desk.fail(error, None),
+            Err(Halt::Unkept(error, position)) => {
+                self.desk.is_unsettled = true;
+                self.desk.fail(error, position)
+            }
+        }
+    }
+
+    /// Finds out where the view stands, if something has failed.
+    fn settle(&mut self) -> Result<(), Error> {
+        if self.desk.is_unsettled {
+            self.desk.settle()?;
+            self.subscription.go_to(self.desk.checkpoint.position);
+        }
+        Ok(())
+    }
+
+    /// Handles the parked events once more, in the order of the log, and tells how many are parked no longer.
+    pub(super) fn replay_parked(&mut self) -> Result<usize, Error> {
+        let (mut place, mut replayed) = (0, 0);
+        self.settle()?;
+        while let Some(parked) = self.desk.checkpoint.parked.get(place) {
+            let position = parked.position;
+            match self.desk.replay(place, position) {
+                Ok(()) => replayed += 1,
+                Err(error) => {
+                    self.desk.is_unsettled = true;
+                    self.settle()?;
+                    self.desk.park_again(place, &error)?;
+                    place += 1;
+                }
+            }
+        }
+        Ok(replayed)
+    }
+
+    /// Begins a new view.
+    pub(super) fn start_over(&mut self) -> Result<(), Error> {
+        let standing = self.desk.keeper.start_over()?;
+        self.desk.stand(standing)?;
+        self.subscription.go_to(Position::START);
+        Ok(())
+    }
+}
+
+impl<K: Keep> Desk<K> {
+    /// Takes over where the view stands.
+    pub(super) fn stand(&mut self, standing: Standing) -> Result<(), Error> {
+        let start = || Checkpoint::start(self.backing.store.identity().id, self.settings.revision);
+        self.checkpoint = standing.checkpoint.unwrap_or_else(start);
+        self.checkpoint.is_rebuilding = standing.is_rebuilding;
+        self.target = self.backing.store.head()?.durable;
+        self.trouble = None;
+        self.show(standing.shown);
+        Ok(())
+    }
+
+    /// Asks the keeper where the view stands after a failure.
+    fn settle(&mut self) -> Result<(), Error> {
+        let (trouble, target) = (self.trouble.take(), self.target);
+        let standing = self.keeper.recover(&self.handlers.name)?;
+        self.stand(standing)?;
+        (self.trouble, self.target, self.is_unsettled) = (trouble, target, false);
+        Ok(())
+    }
+
+    /// Says how far what is read is.
+    fn show(&self, shown: Position) {
+        let is_rebuilding = self.checkpoint.is_rebuilding;
+        self.board.note(|notes| {
+            notes.shown = shown;
+            notes.rebuilt = is_rebuilding.then_some(self.checkpoint.position);
+            notes.parked = self.checkpoint.parked.len();
+            notes.state = State::Following;
+        });
+    }
+
+    /// What is to be seen to before this event is handled, or before anything is.
+    fn hold(&mut self, event: Option<&RecordedEvent<'_>>) -> Option<Step> {
+        let trouble = self.trouble.as_ref()?;
+        if trouble.position != event.map(RecordedEvent::position) {
+            return None;
+        }
+        if trouble.tries > self.settings.policy.retries {
+            return Some(Step::Failed);
+        }
+        (trouble.due > self.backing.clock.now()).then_some(Step::Wait(trouble.due))
+    }
+
+    /// Handles the parked event at this place of the list, and takes it off the list.
+    fn replay(&mut self, place: usize, position: Position) -> Result<(), Error> {
+        let mut next = self.checkpoint.clone();
+        next.parked.remove(place);
+        // An event that the view has not come to, as after it began anew, will come by itself.
+        let batch = if position <= self.checkpoint.position {
+            let before = Position::new(position.get().saturating_sub(1));
+            let query = Query::default().after(before).up_to(position);
+            self.backing.store.read(&query)?.0
+        } else {
+            Batch::new()
+        };
+        let handlers = &self.handlers;
+        self.keeper.keep(&next, &mut |view| {
+            batch.iter().try_for_each(|event| call(handlers, view, &event))
+        })?;
+        self.kept(next);
+        Ok(())
+    }
+
+    /// Leaves the event at this place of the list parked, because of this.
+    fn park_again(&mut self, place: usize, error: &Error) -> Result<(), Error> {
+        let mut next = self.checkpoint.clone();
+        let at = self.backing.clock.now();
+        if let Some(parked) = next.parked.get_mut(place) {
+            (parked.error, parked.at) = (with_sources(error), at);
+        }
+        self.keeper.keep(&next, &mut |_| Ok(()))?;
+        self.kept(next);
+        Ok(())
+    }
+
+    /// Takes note of a failure.
+    pub(super) fn fail(&mut self, error: Error, position: Option<Position>) -> Step {
+        if *error.kind() == ErrorKind::Closed {
+            return Step::Over;
+        }
+        let before = self.trouble.take().filter(|trouble| trouble.position == position);
+        let tries = before.map_or(1, |trouble| trouble.tries.saturating_add(1));
+        let now = self.backing.clock.now();
+        let policy = &self.settings.policy;
+        let due = now.checked_add_signed(policy.delay(tries)).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        self.trouble = Some(Trouble { position, tries, due, error: with_sources(&error) });
+        self.board.note(|notes| {
+            notes.errors += 1;
+            notes.last_error = Some(Arc::new(error));
+        });
+        Step::Done
+    }
+
+    /// Handles what is not handled of a batch.
+    fn handle(&mut self, batch: &Batch) -> Result<(), Halt> {
+        let is_done = |event: &RecordedEvent<'_>| event.position() <= self.checkpoint.position;
+        let mut from = batch.iter().take_while(is_done).count();
+        let calls = self.board.notes().calls;
+        while let Some(first) = batch.get(from) {
+            let suspect = self.trouble.as_ref().and_then(|trouble| trouble.position);
+            let is_suspect = suspect == Some(first.position());
+            match self.hold(Some(&first)) {
+                Some(Step::Failed) if self.settings.policy.parks => self.park(&first)?,
+                Some(step) => return Err(Halt::Held(step)),
+                None => {
+                    let most = if is_suspect { 1 } else { self.settings.batch };
+                    let is_before = |event: &RecordedEvent<'_>| {
+                        is_suspect || suspect.is_none_or(|suspect| event.position() < suspect)
+                    };
+                    let chunk = batch.iter().skip(from).take(most).take_while(is_before).count();
+                    self.change(batch, from..from + chunk)?;
+                    from += chunk;
+                    if self.board.notes().calls != calls {
+                        return Err(Halt::Held(Step::Done));
+                    }
+                    continue;
+                }
+            }
+            from += 1;
+        }
+        Ok(())
+    }
+
+    /// Lets these events change the view, and keeps that.
+    fn change(&mut self, batch: &Batch, range: Range<usize>) -> Result<(), Halt> {
+        let Some(last) = batch.get(range.end - 1) else { return Ok(()) };
+        let (position, event) = (last.position(), Some(last.event_id()));
+        let next = Checkpoint { position, event, ..self.checkpoint.clone() };
+        let mut failed = None;
+        let changed = self.keeper.keep(&next, &mut |view| {
+            for event in batch.iter().skip(range.start).take(range.len()) {
+                if next.has_parked(event.position()) {
+                    continue;
+                }
+                failed = Some(event.position());
+                call(&self.handlers, view, &event)?;
+            }
+            failed = None;
+            Ok(())
+        });
+        changed.map_err(|error| Halt::Unkept(error, failed))?;
+        self.kept(next);
+        Ok(())
+    }
+
+    /// Puts an event aside.
+    fn park(&mut self, event: &RecordedEvent<'_>) -> Result<(), Halt> {
+        let parked = Parked {
+            position: event.position(),
+            stream: event.stream().to_stream_id(),
+            event_type: event.to_event_type(),
+            error: self.trouble.as_ref().map(|trouble| trouble.error.clone()).unwrap_or_default(),
+            at: self.backing.clock.now(),
+        };
+        let (position, id) = (event.position(), Some(event.event_id()));
+        let mut next = Checkpoint { position, event: id, ..self.checkpoint.clone() };
+        // A view that began anew may have parked events that it has not come to yet.
+        let place = next.parked.partition_point(|other| other.position < position);
+        next.parked.insert(place, parked);
+        self.keeper.keep(&next, &mut |_| Ok(())).map_err(|error| Halt::Unkept(error, None))?;
+        self.kept(next);
+        Ok(())
+    }
+
+    fn kept(&mut self, checkpoint: Checkpoint) {
+        let is_past = |trouble: &Trouble| {
+            trouble.position.is_none_or(|position| position <= checkpoint.position)
+        };
+        if self.trouble.as_ref().is_some_and(is_past) {
+            self.trouble = None;
+        }
+        self.checkpoint = checkpoint;
+        let is_shown = !self.checkpoint.is_rebuilding;
+        let shown = if is_shown { self.checkpoint.position } else { self.board.notes().shown };
+        self.show(shown);
+    }
+
+    /// Everything up to this position is done.
+    fn pass(&mut self, position: Position, may_be_more: bool) -> Step {
+        if self.checkpoint.is_rebuilding && position >= self.target {
+            let finished = Checkpoint { is_rebuilding: false, ..self.checkpoint.clone() };
+            if let Err(error) = self.keeper.finish(&finished) {
+                self.is_unsettled = true;
+                return self.fail(error, None);
+            }
+            self.checkpoint = finished;
+        }
+        if self.trouble.as_ref().is_some_and(|trouble| trouble.position.is_none()) {
+            self.trouble = None;
+        }
+        if self.checkpoint.is_rebuilding {
+            self.board.note(|notes| notes.rebuilt = Some(position));
+        } else {
+            self.show(position);
+        }
+        if may_be_more { Step::Done } else { Step::CaughtUp(position) }
+    }
+}
+
+/// Handles an event. A panic of a handler is an error.
+fn call<V>(handlers: &Handlers<V>, view: &mut V, event: &RecordedEvent<'_>) -> Result<(), Error> {
+    // After an error the keeper gives up what was changed, so nobody sees what a panic has left.
+    match catch_unwind(AssertUnwindSafe(|| handlers.handle(view, event))) {
+        Ok(handled) => handled.map_err(|unhandled| unhandled.error),
+        Err(panic) => Err(Error::new(ErrorKind::View)
+            .detail(format!("{}: it panicked: {}", handlers.name, message_of(&*panic)))
+            .in_stream(event.stream().to_stream_id())
+            .at_position(event.position())
+            .of_event(event.to_event_type(), event.schema())),
+    }
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
+}
+
+/// An error and what brought it about, as one text.
+fn with_sources(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,138 @@
+//! Projections on threads of their own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use annals::projection::{Memory, State};
+use annals::store::{Durability, EventStore, FileStore};
+use annals::{Annals, ErrorKind, Position};
+
+use super::laws::deposit;
+use super::subject::{Faults, InMemory, Subject, laws, refolded};
+use crate::account::{Account, Command};
+use crate::directory::Directory;
+
+const LONG: Duration = Duration::from_secs(30);
+
+laws! {
+    fn it_follows_many_writers_while_it_is_paused_and_resumed<S: Subject>(subject: &S) {
+        let (annals, faults) = (Annals::in_memory(), Faults::default());
+        let projection = subject.projection(&annals, &faults).spawn().unwrap();
+        thread::scope(|scope| {
+            for name in ["alice", "bob", "cem"] {
+                let accounts = annals.of::<Account>().unwrap();
+                let projection = &projection;
+                scope.spawn(move || {
+                    for _ in 0..40 {
+                        let to = accounts.to(name).wait_for(projection, LONG);
+                        to.execute(Command::Deposit(1)).unwrap().awaited().unwrap();
+                    }
+                });
+            }
+            for _ in 0..10 {
+                projection.pause();
+                let status = projection.status();
+                assert_eq!(status.state, State::Paused);
+                thread::sleep(Duration::from_millis(2));
+                assert_eq!(projection.status().position, status.position);
+                projection.resume();
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        projection.run_until_caught_up().unwrap();
+        assert_eq!(projection.status().position, Position::new(120));
+        assert_eq!(subject.shown(&projection.reader()), refolded(&annals, &[]));
+    }
+
+    fn a_failure_is_told_to_those_who_wait_and_resumed<S: Subject>(subject: &S) {
+        let (annals, faults) = (Annals::in_memory(), Faults::default());
+        let accounts = annals.of::<Account>().unwrap();
+        faults.fail_at([3]);
+        let projection = subject.projection(&annals, &faults).spawn().unwrap();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| projection.wait_for(Position::new(4), LONG));
+            deposit(&accounts, ["alice", "bob", "alice", "bob"]);
+            assert_eq!(waiting.join().unwrap().unwrap_err().kind(), &ErrorKind::View);
+        });
+        projection.wait_for(Position::new(2), LONG).unwrap();
+        let behind = projection.wait_for(Position::new(3), Duration::ZERO).unwrap_err();
+        assert_eq!(behind.kind(), &ErrorKind::View);
+        faults.fail_at([]);
+        projection.resume();
+        projection.wait_for(Position::new(4), LONG).unwrap();
+        projection.rebuild().unwrap();
+        deposit(&accounts, ["cem"]);
+        projection.run_until_caught_up().unwrap();
+        assert_eq!(subject.shown(&projection.reader()), refolded(&annals, &[]));
+    }
+}
+
+#[test]
+fn its_thread_ends_with_the_store_or_with_the_handle() {
+    let (annals, faults) = (Annals::in_memory(), Faults::default());
+    let projection = InMemory.projection(&annals, &faults).spawn().unwrap();
+    deposit(&annals.of::<Account>().unwrap(), ["alice"]);
+    projection.run_until_caught_up().unwrap();
+    let another = InMemory.projection(&annals, &faults).spawn().unwrap();
+    drop(another);
+    annals.close().unwrap();
+    let closed = projection.wait_for(Position::new(2), LONG).unwrap_err();
+    assert_eq!(closed.kind(), &ErrorKind::Closed);
+    assert_eq!(projection.status().state, State::Ended);
+    assert_eq!(projection.reader().view().handled, [1]);
+}
+
+#[test]
+fn a_handler_may_hold_the_last_handle() {
+    let annals = Annals::in_memory();
+    let cell = Arc::new(std::sync::Mutex::new(None));
+    let count = Arc::new(AtomicU64::new(0));
+    let (its_cell, its_count) = (Arc::clone(&cell), Arc::clone(&count));
+    let view = annals.view::<u64>("last").on::<Account>(move |_, _| {
+        drop(its_cell.lock().unwrap().take());
+        its_count.fetch_add(1, Ordering::SeqCst);
+    });
+    *cell.lock().unwrap() = Some(view.kept_in(Memory::new()).spawn().unwrap());
+    deposit(&annals.of::<Account>().unwrap(), ["alice", "bob"]);
+    while count.load(Ordering::SeqCst) < 1 {
+        thread::yield_now();
+    }
+    assert!(cell.lock().unwrap().is_none());
+}
+
+#[test]
+fn it_sees_what_is_durable_and_nothing_else() {
+    let (directory, faults) = (Directory::new(), Faults::default());
+    let options = FileStore::options().durability(Durability::Buffered);
+    let store = Arc::new(options.open(directory.path()).unwrap());
+    let annals = Annals::with_store(Arc::clone(&store));
+    let projection = InMemory.projection(&annals, &faults).spawn().unwrap();
+    deposit(&annals.of::<Account>().unwrap(), ["alice", "bob"]);
+    let durable = annals.store().head().unwrap().durable;
+    if durable < Position::new(2) {
+        let behind = projection.wait_for(Position::new(2), Duration::from_millis(30)).unwrap_err();
+        assert!(matches!(behind.kind(), ErrorKind::Behind { .. }), "{behind}");
+    }
+    store.sync().unwrap();
+    projection.wait_for(Position::new(2), LONG).unwrap();
+    assert_eq!(projection.reader().view().clone(), refolded(&annals, &[]));
+    assert_eq!(durable, Position::START);
+}
+
+#[test]
+fn it_works_on_a_follower() {
+    let (directory, faults) = (Directory::new(), Faults::default());
+    let annals = Annals::open(directory.path()).unwrap();
+    let accounts = annals.of::<Account>().unwrap();
+    let follower = FileStore::follow(directory.path()).unwrap();
+    assert_eq!(follower.identity(), annals.store().identity());
+    let beside = Annals::with_store(follower);
+    let projection = InMemory.projection(&beside, &faults).spawn().unwrap();
+    for _ in 0..20 {
+        deposit(&accounts, ["alice", "bob"]);
+        projection.wait_for(annals.store().head().unwrap().durable, LONG).unwrap();
+    }
+    assert_eq!(projection.reader().view().clone(), refolded(&annals, &[]));
+}
