@@ -27,9 +27,12 @@ pub(crate) enum Role {
     Knocks,
     /// Forks with a store open.
     Forks,
+    /// Appends, and keeps a view of it, until it is killed.
+    Projects,
 }
 
-const ROLES: [Role; 5] = [Role::Work, Role::Steps, Role::Insists, Role::Knocks, Role::Forks];
+const ROLES: [Role; 6] =
+    [Role::Work, Role::Steps, Role::Insists, Role::Knocks, Role::Forks, Role::Projects];
 
 /// How long a child may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -148,6 +151,10 @@ fn it_does_what_its_role_says() {
         Role::Insists => insist(&task, &notes),
         Role::Knocks => crate::locks::knock(&task, &notes),
         Role::Forks => crate::forks::fork_with_a_store(&task, &notes),
+        #[cfg(feature = "sqlite")]
+        Role::Projects => crate::projections::project(&task, notes),
+        #[cfg(not(feature = "sqlite"))]
+        Role::Projects => unreachable!("only the tests of what needs SQLite have such children"),
     });
     // Should it hang, it ends all the same, also when nobody is left who would kill it.
     let began = Instant::now();

@@ -17,3 +17,5 @@ mod strange_files;
 mod room;
 mod traces;
 mod failing_disk;
+#[cfg(feature = "sqlite")]
+mod projections;
