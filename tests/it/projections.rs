@@ -8,3 +8,5 @@ mod at_least_once;
 mod checkpoints;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "sqlite")]
+mod view_laws;
