@@ -8,5 +8,7 @@ pub mod guarantees {}
 pub mod reliability {}
 #[doc = include_str!("operations.md")]
 pub mod operations {}
+#[doc = include_str!("read_models.md")]
+pub mod read_models {}
 #[doc = include_str!("format.md")]
 pub mod format {}

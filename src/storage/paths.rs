@@ -39,6 +39,7 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+#[cfg(feature = "sqlite")]
 /// The names of the files in the folder of this one, as far as they are text.
 pub(crate) fn names_beside(path: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
