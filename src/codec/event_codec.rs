@@ -63,14 +63,13 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
     /// are read, a value whose JSON is not one of its type.
     pub(crate) fn encode(&self, event: &E) -> Result<(NewEvent, E), Error> {
         let refuse = || Error::new(ErrorKind::Encode);
-        let mut payload = Vec::new();
-        let name = encode(event, &mut payload).map_err(|source| refuse().caused_by(source))?;
-        let Some((event_type, schema)) = self.stamps.get(name) else {
+        let (name, payload) = encode(event).map_err(|source| refuse().caused_by(source))?;
+        let Some((event_type, schema)) = self.stamps.get(&*name) else {
             return Err(
                 refuse().detail(format!("the variant is written as {name:?}, which is not read"))
             );
         };
-        let read_back = decode(name, &payload).map_err(|source| {
+        let read_back = decode(&name, &payload).map_err(|source| {
             refuse()
                 .of_event(event_type.clone(), *schema)
                 .detail("it does not read back")
