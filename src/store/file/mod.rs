@@ -18,6 +18,8 @@ mod log;
 mod index;
 mod view;
 mod walker;
+mod reading;
+mod lookup;
 mod pages;
 mod judge;
 mod sync;

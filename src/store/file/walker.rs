@@ -56,6 +56,17 @@ impl<'v, 's> Walker<'v, 's> {
             return Ok(None);
         }
         let at = self.next;
+        self.record().map(|record| Some((at, record)))
+    }
+
+    /// Goes to the record at this address. If it has to be read, so many bytes are read with it.
+    pub(super) fn go_to(&mut self, at: Address, bytes: u32) -> Result<Record<'_>, Error> {
+        (self.next, self.last, self.chunk_bytes) = (at, None, bytes);
+        self.record()
+    }
+
+    fn record(&mut self) -> Result<Record<'_>, Error> {
+        let at = self.next;
         let length = record::claimed_length(self.peek(8)?);
         let length = length.map_err(|fault| self.damage(at, fault))?;
         self.peek(length)?;
@@ -69,7 +80,7 @@ impl<'v, 's> Walker<'v, 's> {
         self.last = Some(position);
         self.next = at.plus(record.length);
         self.at_frame = record.event.commit().is_last();
-        Ok(Some((at, record)))
+        Ok(record)
     }
 
     /// The error that says that the log is damaged, and at which position if that is known.
@@ -112,12 +123,21 @@ impl<'v, 's> Walker<'v, 's> {
             && self.next >= self.chunk_at
             && self.next.offset() - self.chunk_at.offset() + bytes <= held;
         if !within {
-            self.chunk.resize(self.chunk_bytes.max(bytes).min(left) as usize, 0);
             self.chunk_at = self.next;
+            let much = self.chunk_bytes.max(bytes).min(left);
             self.chunk_bytes = (self.chunk_bytes * 4).min(CHUNK_BYTES);
-            self.view.read_directly(self.chunk_at, &mut self.chunk)?;
+            if self.read(much).is_err() {
+                // What is asked for may be readable, and what lies behind it not.
+                self.chunk_bytes = bytes;
+                self.read(bytes)?;
+            }
         }
         let start = (self.next.offset() - self.chunk_at.offset()) as usize;
         Ok(&self.chunk[start..start + bytes as usize])
+    }
+    fn read(&mut self, bytes: u32) -> Result<(), Error> {
+        self.chunk.resize(bytes as usize, 0);
+        let read = self.view.read_directly(self.chunk_at, &mut self.chunk);
+        read.inspect_err(|_| self.chunk.clear())
     }
 }
