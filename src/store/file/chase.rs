@@ -217,7 +217,7 @@ impl Chase {
         if looks {
             self.looks_at = uncovered + u64::from(self.options.recent_bytes);
         }
-        let done = replay.up_to(self.proven);
+        let done = replay.up_to(self.proven, |_| {});
         let Replay { sources, tip, .. } = replay;
         if tip.end >= self.tip.end {
             reader.replace_sources(|current| *current = sources);

@@ -19,8 +19,6 @@ pub(super) struct Walker<'v, 's> {
     next: Address,
     /// Whether `next` is where a frame begins, or would.
     at_frame: bool,
-    /// The frame that was entered last: where it begins, its header, and the checksum of that.
-    pub(super) frame: Option<(Address, FrameHeader, u32)>,
     /// The position of the record before.
     last: Option<Position>,
     /// What was read, and from where on.
@@ -32,16 +30,7 @@ pub(super) struct Walker<'v, 's> {
 impl<'v, 's> Walker<'v, 's> {
     pub(super) fn from_record(view: &'v View<'s>, next: Address) -> Self {
         let (chunk, chunk_bytes) = (Vec::new(), FIRST_BYTES);
-        Self {
-            view,
-            next,
-            at_frame: false,
-            frame: None,
-            last: None,
-            chunk,
-            chunk_at: next,
-            chunk_bytes,
-        }
+        Self { view, next, at_frame: false, last: None, chunk, chunk_at: next, chunk_bytes }
     }
 
     pub(super) fn from_frame(view: &'v View<'s>, next: Address) -> Self {
@@ -105,8 +94,7 @@ impl<'v, 's> Walker<'v, 's> {
         }
         let (at, tag) = (self.next, self.view.tag(self.next));
         let header = FrameHeader::decode(self.peek(FRAME_HEADER_BYTES)?, tag);
-        let (header, sum) = header.map_err(|fault| self.damage(at, fault))?;
-        self.frame = Some((at, header, sum));
+        header.map_err(|fault| self.damage(at, fault))?;
         self.next = at.plus(FRAME_HEADER_BYTES);
         self.at_frame = false;
         Ok(true)

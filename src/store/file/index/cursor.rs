@@ -51,6 +51,21 @@ impl Sources {
         self.recents.last().expect("there is always one")
     }
 
+    /// Lets the part that grows grow no more: it covers this, and another begins behind it.
+    pub(in crate::store::file) fn settle(&mut self, covered: Coverage) {
+        let terms = self.growing().recent.read().terms;
+        if let Some(last) = self.recents.last_mut() {
+            last.settled = Some(covered);
+        }
+        self.recents.push(Part::behind(covered.to, covered.last, terms));
+    }
+
+    /// The first part that waits to become a run, and what it covers.
+    pub(in crate::store::file) fn settled(&self) -> Option<(&Part, Coverage)> {
+        let first = self.recents.first()?;
+        first.settled.map(|covered| (first, covered))
+    }
+
     /// What is counted of the whole log.
     pub(in crate::store::file) fn tally(&self) -> Tally {
         let mut tally = Tally::default();

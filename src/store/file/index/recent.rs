@@ -13,7 +13,7 @@ use crate::store::file::address::Address;
 /// Where the events since the last run are found.
 #[derive(Debug)]
 pub(in crate::store::file) struct Recent {
-    terms: Terms,
+    pub(super) terms: Terms,
     /// The addresses, ascending, of each term's events.
     postings: HashMap<Hash, Postings, BuildHasherDefault<AlreadyHashed>>,
     /// Ascending; one for each commit, and for records within long ones.

@@ -11,7 +11,7 @@ use crate::store::file::address::Address;
 use crate::store::file::beginning::{Identity, StoreId};
 use crate::store::file::cache::Cache;
 use crate::store::file::fault::{Fault, failed};
-use crate::store::file::index::{Part, Sources, Terms, Workshop};
+use crate::store::file::index::{Sources, Terms, Workshop};
 use crate::store::file::log::{Log, Segment};
 use crate::store::file::report::RecoveryReport;
 use crate::store::file::scan::Tip;
@@ -222,26 +222,12 @@ impl Rebuilding<'_> {
         })
     }
 
-    /// Makes a run of what was collected, once it is enough and known to be synced; if that fails it stays in memory.
+    /// Makes a run of what was collected, once it is enough and known to be synced.
     fn write_run_if_due(&self, replay: &mut Replay<'_>) {
-        let (tip, sources) = (replay.tip, &mut replay.sources);
-        let part = sources.growing();
-        let collected = part.recent.read().log_bytes();
-        if collected < self.recent_bytes.into() || tip.last_end > self.proven.to {
-            return;
+        let collected = replay.sources.growing().recent.read().log_bytes();
+        if collected >= self.recent_bytes.into() && replay.tip.last_end <= self.proven.to {
+            // The index is as good in memory.
+            let _ = replay.make_run(self.workshop);
         }
-        let coverage = tip.coverage(part.from, part.first);
-        let run = self.workshop.run_of(&part.recent.read(), coverage);
-        match run {
-            Ok(run) if sources.recents.len() == 1 => {
-                sources.runs.push(Arc::new(run));
-                sources.recents.clear();
-                // What cannot be merged now is merged later.
-                let _ = self.workshop.merge_all(&mut sources.runs);
-            }
-            _ => sources.recents.last_mut().expect("there is always one").settled = Some(coverage),
-        }
-        let terms = Terms::of_store(self.workshop.store);
-        sources.recents.push(Part::behind(tip.last_end, tip.head, terms));
     }
 }

@@ -8,7 +8,7 @@ use crate::storage::FileName;
 use crate::store::file::address::Address;
 use crate::store::file::fault::Fault;
 use crate::store::file::frame::FrameHeader;
-use crate::store::file::index::{Coverage, Part, Run, Sources, Terms};
+use crate::store::file::index::{Coverage, Part, Run, Sources, Terms, Workshop};
 use crate::store::file::log::{Log, Segment};
 use crate::store::file::scan::{Scan, Step, Tip};
 use crate::store::file::segment::SEGMENT_HEADER_BYTES;
@@ -111,11 +111,17 @@ impl<'r> Replay<'r> {
         fault.at(FileName::Segment(self.tip.end.segment()), offset).at_position(position)
     }
 
-    /// Goes on up to an address that is not before the tip, and up to which the log is known to be synced.
-    pub(in crate::store::file) fn up_to(&mut self, end: Address) -> Result<(), Error> {
+    /// Goes on up to an address that is not before the tip, and up to which the log is known to be synced. `each` comes behind
+    /// every frame.
+    pub(in crate::store::file) fn up_to(
+        &mut self,
+        end: Address,
+        mut each: impl FnMut(&mut Self),
+    ) -> Result<(), Error> {
         loop {
             let number = self.current()?.header.number;
-            if let Some(fault) = self.frames(self.log.limit(number, end).into(), |_, _, _| {})? {
+            let limit = self.log.limit(number, end).into();
+            if let Some(fault) = self.frames(limit, |replay, _, _| each(replay))? {
                 return Err(self.damage(fault));
             }
             if number == end.segment() {
@@ -123,5 +129,19 @@ impl<'r> Replay<'r> {
             }
             self.enter(&self.segment(number + 1)?)?;
         }
+    }
+    /// Makes a run of what was collected since the last, all of which has to be synced. If that fails it stays in memory, and
+    /// is tried again with the next.
+    pub(in crate::store::file) fn make_run(&mut self, workshop: &Workshop) -> Result<(), Error> {
+        let part = self.sources.growing();
+        self.sources.settle(self.tip.coverage(part.from, part.first));
+        while let Some((part, coverage)) = self.sources.settled() {
+            let run = workshop.run_of(&part.recent.read(), coverage)?;
+            self.sources.runs.push(Arc::new(run));
+            self.sources.recents.remove(0);
+            // What cannot be merged now is merged later.
+            let _ = workshop.merge_all(&mut self.sources.runs);
+        }
+        Ok(())
     }
 }
