@@ -16,7 +16,7 @@ use crate::event::Metadata;
 use crate::id::{StreamId, Tag};
 use crate::position::{Position, Version};
 use crate::store::{
-    AppendError, Batches, Clause, Commit, Conflict, Expected, Filter, Query, judge_requirements,
+    AppendError, Batches, Clause, Commit, Expected, Filter, Query, judge_requirements,
 };
 
 /// A command on its way to an aggregate; made by [`Repository::to`](super::Repository::to). The options combine.
@@ -116,7 +116,8 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         if let Some(first) = self.first_time(stream, mark)? {
             return Ok(first);
         }
-        self.check_version(stream, stage.stored_version())?;
+        let expected = self.at.map_or(Expected::Any, Expected::Exactly);
+        expected.check(stream, stage.stored_version())?;
         let now = to_micros(self.binding.backing.clock.now());
         let occasion = Occasion { now, metadata: Arc::clone(metadata) };
         stage.decide(self.binding, self.id, command, &occasion, mark)?;
@@ -134,14 +135,6 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         })?;
         stage.written(self.binding, &appended, last)?;
         Ok(stage.into_outcome(appended.ids, &occasion))
-    }
-
-    fn check_version(&self, stream: &StreamId, actual: Version) -> Result<(), Conflict> {
-        let expected = self.at.map_or(Expected::Any, Expected::Exactly);
-        if expected.allows(actual) {
-            return Ok(());
-        }
-        Err(Conflict::Stream { stream: stream.clone(), expected, actual })
     }
 
     /// The outcome of the command's first time, if it was carried out under this mark before.

@@ -35,6 +35,14 @@ impl Expected {
             Self::Exactly(version) => actual == version,
         }
     }
+
+    /// The conflict of a stream that is not as expected.
+    pub(crate) fn check(self, stream: &StreamId, actual: Version) -> Result<(), Conflict> {
+        if self.allows(actual) {
+            return Ok(());
+        }
+        Err(Conflict::Stream { stream: stream.clone(), expected: self, actual })
+    }
 }
 
 impl std::fmt::Display for Expected {
