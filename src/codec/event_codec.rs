@@ -1,7 +1,6 @@
 //! An aggregate's whole translation between events and what is stored.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Serialize;
@@ -179,10 +178,4 @@ fn of_stored(kind: ErrorKind, stored: &RecordedEvent<'_>) -> Error {
         .in_stream(stored.stream().to_stream_id())
         .at_position(stored.position())
         .of_event(stored.to_event_type(), stored.schema())
-}
-
-impl<E> fmt::Debug for EventCodec<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventCodec").field("names", &self.shape.names()).finish_non_exhaustive()
-    }
 }

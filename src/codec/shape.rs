@@ -18,7 +18,6 @@ pub(super) struct Shape {
 }
 
 /// A name under which a variant is read.
-#[derive(Debug)]
 pub(crate) struct Name {
     pub(crate) name: &'static str,
     /// A number that stands for the variant; aliases share it.

@@ -1,6 +1,5 @@
 //! An aggregate type bound to a store: names, loading, snapshots.
 
-use std::fmt;
 use std::sync::Arc;
 
 use super::loaded::{Loaded, Tip};
@@ -208,15 +207,5 @@ impl<A: Aggregate> Clone for Binding<A> {
             category: self.category.clone(),
             snapshots: self.snapshots.clone(),
         }
-    }
-}
-
-impl<A: Aggregate> fmt::Debug for Binding<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Binding")
-            .field("category", &self.category)
-            .field("codec", &self.codec)
-            .field("snapshots", &self.snapshots)
-            .finish_non_exhaustive()
     }
 }

@@ -170,6 +170,8 @@ impl<A: Aggregate> Clone for Repository<A> {
 
 impl<A: Aggregate> fmt::Debug for Repository<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Repository").field("binding", &self.binding).finish()
+        f.debug_struct("Repository")
+            .field("category", &self.binding.category)
+            .finish_non_exhaustive()
     }
 }

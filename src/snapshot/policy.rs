@@ -1,6 +1,5 @@
 //! When a repository takes snapshots, and what of.
 
-use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -70,15 +69,6 @@ impl<A> SnapshotPlan<A> {
 impl<A> Clone for SnapshotPlan<A> {
     fn clone(&self) -> Self {
         Self { is_due: Arc::clone(&self.is_due), ..*self }
-    }
-}
-
-impl<A> fmt::Debug for SnapshotPlan<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SnapshotPlan")
-            .field("revision", &self.revision)
-            .field("shape", &self.shape)
-            .finish_non_exhaustive()
     }
 }
 

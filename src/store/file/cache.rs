@@ -1,7 +1,6 @@
 //! Blocks of files in memory, as many as were allowed.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +12,7 @@ use crate::storage::StorageFile;
 pub(super) const BLOCK_BYTES: usize = 4096;
 
 /// A file whose blocks may be in the cache, under an identity that no other file of that cache ever has.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct CachedFile {
     pub(super) file: Arc<dyn StorageFile>,
     identity: u64,
@@ -114,11 +113,5 @@ impl Shard {
                 return place;
             }
         }
-    }
-}
-
-impl fmt::Debug for Cache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache").finish_non_exhaustive()
     }
 }

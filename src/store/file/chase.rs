@@ -28,7 +28,6 @@ use crate::store::event_store::Head;
 const LISTED_MAX: usize = 4;
 
 /// How far the log of another process was followed. It opens and reads files, and changes none.
-#[derive(Debug)]
 pub(super) struct Chase {
     storage: Arc<dyn Storage>,
     store: StoreId,

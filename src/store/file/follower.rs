@@ -1,5 +1,6 @@
 //! A store on disk that another process writes to, for reading.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -57,7 +58,6 @@ use crate::store::query::Query;
 /// there is nothing; what is new is read once, verified and indexed in memory. Of frames that are not synced, such as a
 /// [buffered](super::Durability::Buffered) writer's, the headers are read once. Waiting does so every 2 ms. Memory is bounded as that of the writer, if
 /// it is opened with the same [options](FileOptions).
-#[derive(Debug)]
 pub struct Follower {
     reader: Reader,
     /// Held by whoever looks for what is new.
@@ -123,6 +123,12 @@ impl Follower {
             }
             done => done,
         }
+    }
+}
+
+impl fmt::Debug for Follower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follower").finish_non_exhaustive()
     }
 }
 

@@ -25,7 +25,6 @@ pub(super) struct Segment {
 }
 
 /// All segments.
-#[derive(Debug)]
 pub(super) struct Log {
     storage: Arc<dyn Storage>,
     cache: Arc<Cache>,

@@ -17,7 +17,6 @@ pub(super) struct Space {
 }
 
 /// The right to change the length of the last segment, until it is dropped.
-#[derive(Debug)]
 pub(super) struct Claim<'s> {
     space: &'s Space,
     _turn: MutexGuard<'s, ()>,

@@ -31,7 +31,6 @@ impl Sum {
 }
 
 /// Collects what the index has to hold of events.
-#[derive(Debug)]
 pub(in crate::store::file) struct Ought {
     terms: Terms,
     sum: Sum,

@@ -16,7 +16,7 @@ use crate::store::file::address::Address;
 use crate::store::query::Direction;
 
 /// The whole index at one moment: runs, then recent events; each covers what lies behind the one before.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(in crate::store::file) struct Sources {
     pub(in crate::store::file) runs: Vec<Arc<Run>>,
     /// At least one. The last grows; the others wait to become runs.
@@ -24,7 +24,7 @@ pub(in crate::store::file) struct Sources {
 }
 
 /// A part of the recent events.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(in crate::store::file) struct Part {
     /// Where the part begins.
     pub(in crate::store::file) from: Address,
@@ -131,7 +131,6 @@ pub(in crate::store::file) enum Sought {
 }
 
 /// Which events are looked for.
-#[derive(Debug)]
 pub(in crate::store::file) enum Cursor {
     /// Those of one term.
     Term(TermCursor),
@@ -209,14 +208,12 @@ fn agree(
 }
 
 /// Looks for one term, and remembers the leaf where it was.
-#[derive(Debug)]
 pub(in crate::store::file) struct TermCursor {
     hash: Hash,
     leaf: Option<LeafOfTerm>,
 }
 
 /// The addresses of a term in one leaf of a run.
-#[derive(Debug)]
 struct LeafOfTerm {
     run: Address,
     leaf: u32,

@@ -11,7 +11,6 @@ use crate::position::Version;
 use crate::store::file::address::Address;
 
 /// Where the events since the last run are found.
-#[derive(Debug)]
 pub(in crate::store::file) struct Recent {
     pub(super) terms: Terms,
     /// The addresses, ascending, of each term's events.
@@ -32,7 +31,6 @@ pub(in crate::store::file) struct Recent {
 }
 
 /// Most terms are ids, which have one event.
-#[derive(Debug)]
 enum Postings {
     One(Address),
     Many(Vec<Address>),

@@ -152,7 +152,6 @@ fn decode_header(bytes: &[u8]) -> Result<(StoreId, u64, Coverage, (Extent, Tally
 }
 
 /// An open run.
-#[derive(Debug)]
 pub(in crate::store::file) struct Run {
     pub(in crate::store::file) name: FileName,
     pub(in crate::store::file) coverage: Coverage,

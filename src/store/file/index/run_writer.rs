@@ -17,7 +17,6 @@ use crate::store::file::cache::Cache;
 use crate::store::file::fault::{Fault, failed};
 
 /// Where runs are made, and for which store.
-#[derive(Debug)]
 pub(in crate::store::file) struct Workshop {
     pub(in crate::store::file) storage: Arc<dyn Storage>,
     pub(in crate::store::file) store: StoreId,
