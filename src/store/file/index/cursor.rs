@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::place::Place;
-use super::recent::Recent;
+use super::recent::{Recent, nearest};
 use super::run::{Coverage, Run};
 use super::tally::Tally;
 use super::terms::{Hash, Terms};
@@ -233,12 +233,13 @@ impl TermCursor {
         let first = sources.runs.partition_point(|run| run.coverage.to <= at);
         let runs = sources.runs[first..].iter();
         for run in runs.take_while(|run| run.coverage.from < search.high) {
-            if let Some(found) = self.in_run_after(run, at)? {
+            if let Some(found) = self.in_run(run, at, Direction::Forwards)? {
                 return Ok(Some(found));
             }
         }
         let parts = sources.recents.iter().take_while(|part| part.from < search.high);
-        Ok(parts.filter_map(|part| part.recent.read().at_or_after(self.hash, at)).next())
+        let found = |part: &Part| part.recent.read().seek(self.hash, at, Direction::Forwards);
+        Ok(parts.filter_map(found).next())
     }
 
     /// The last address up to this one. What lies before the part that is searched may be passed over.
@@ -249,7 +250,7 @@ impl TermCursor {
                 return Ok(None);
             }
             if part.from <= at
-                && let Some(found) = part.recent.read().at_or_before(self.hash, at)
+                && let Some(found) = part.recent.read().seek(self.hash, at, Direction::Backwards)
             {
                 return Ok(Some(found));
             }
@@ -257,50 +258,38 @@ impl TermCursor {
         let end = sources.runs.partition_point(|run| run.coverage.from <= at);
         let runs = sources.runs[..end].iter().rev();
         for run in runs.take_while(|run| run.coverage.to > search.low) {
-            if let Some(found) = self.in_run_before(run, at)? {
+            if let Some(found) = self.in_run(run, at, Direction::Backwards)? {
                 return Ok(Some(found));
             }
         }
         Ok(None)
     }
 
-    fn in_run_after(&mut self, run: &Run, at: Address) -> Result<Option<Address>, Error> {
-        if let Some(leaf) = self.remembered(run)
-            && leaf.addresses.first().is_some_and(|first| *first <= at)
-            && let Some(found) = first_from(&leaf.addresses, at)
+    fn in_run(
+        &mut self,
+        run: &Run,
+        at: Address,
+        direction: Direction,
+    ) -> Result<Option<Address>, Error> {
+        if let Some(LeafOfTerm { addresses, .. }) = self.remembered(run)
+            && addresses.first().is_some_and(|first| *first <= at)
+            && addresses.last().is_some_and(|last| *last >= at)
         {
-            return Ok(Some(found));
-        }
-        if !run.may_have(self.hash)? {
-            return Ok(None);
-        }
-        let mut number = run.leaf_for((self.hash, at))?;
-        loop {
-            let leaf = self.load(run, number)?;
-            if let Some(found) = first_from(&leaf.addresses, at) {
-                return Ok(Some(found));
-            }
-            if !leaf.goes_on {
-                return Ok(None);
-            }
-            number += 1;
-        }
-    }
-
-    fn in_run_before(&mut self, run: &Run, at: Address) -> Result<Option<Address>, Error> {
-        if let Some(leaf) = self.remembered(run)
-            && leaf.addresses.last().is_some_and(|last| *last >= at)
-            && let Some(found) = last_up_to(&leaf.addresses, at)
-        {
-            return Ok(Some(found));
+            return Ok(nearest(addresses, at, direction));
         }
         if !run.may_have(self.hash)? {
             return Ok(None);
         }
         // The leaf whose first pair is the last up to this one: if the term has an address up to `at`, it is there.
-        let number = run.leaf_for((self.hash, at))?;
-        let leaf = self.load(run, number)?;
-        Ok(last_up_to(&leaf.addresses, at))
+        let mut number = run.leaf_for((self.hash, at))?;
+        loop {
+            let leaf = self.load(run, number)?;
+            let found = nearest(&leaf.addresses, at, direction);
+            if found.is_some() || !leaf.goes_on || direction == Direction::Backwards {
+                return Ok(found);
+            }
+            number += 1;
+        }
     }
 
     fn remembered(&self, run: &Run) -> Option<&LeafOfTerm> {
@@ -315,12 +304,4 @@ impl TermCursor {
         }
         Ok(self.leaf.as_ref().expect("it was just set"))
     }
-}
-
-fn first_from(addresses: &[Address], at: Address) -> Option<Address> {
-    addresses.get(addresses.partition_point(|address| *address < at)).copied()
-}
-
-fn last_up_to(addresses: &[Address], at: Address) -> Option<Address> {
-    addresses[..addresses.partition_point(|address| *address <= at)].last().copied()
 }

@@ -9,6 +9,7 @@ use super::terms::{Hash, Terms};
 use crate::event::RecordedEvent;
 use crate::position::Version;
 use crate::store::file::address::Address;
+use crate::store::query::Direction;
 
 /// Where the events since the last run are found.
 pub(in crate::store::file) struct Recent {
@@ -133,14 +134,9 @@ impl Recent {
         self.places.is_empty()
     }
 
-    pub(in crate::store::file) fn at_or_after(&self, hash: Hash, at: Address) -> Option<Address> {
-        let addresses = self.postings.get(&hash)?.all();
-        addresses.get(addresses.partition_point(|address| *address < at)).copied()
-    }
-
-    pub(in crate::store::file) fn at_or_before(&self, hash: Hash, at: Address) -> Option<Address> {
-        let addresses = self.postings.get(&hash)?.all();
-        addresses[..addresses.partition_point(|address| *address <= at)].last().copied()
+    /// The address of a term's event that comes first from this one on, in this direction.
+    pub(super) fn seek(&self, hash: Hash, at: Address, direction: Direction) -> Option<Address> {
+        nearest(self.postings.get(&hash)?.all(), at, direction)
     }
 
     pub(in crate::store::file) fn places(&self) -> &[Place] {
@@ -160,6 +156,15 @@ impl Recent {
         pairs.sort_unstable();
         pairs
     }
+}
+
+/// Of ascending addresses, the one that comes first from this one on, in this direction.
+pub(super) fn nearest(addresses: &[Address], at: Address, direction: Direction) -> Option<Address> {
+    match direction {
+        Direction::Forwards => addresses.get(addresses.partition_point(|one| *one < at)),
+        Direction::Backwards => addresses[..addresses.partition_point(|one| *one <= at)].last(),
+    }
+    .copied()
 }
 
 /// Takes a hash for what it is.
