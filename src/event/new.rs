@@ -36,27 +36,20 @@ impl NewEvent {
     pub fn new<T: Serialize + ?Sized>(event_type: EventType, value: &T) -> Result<Self, Error> {
         match serde_json::to_vec(value) {
             Ok(payload) => Ok(Self::from_valid_json(event_type, SchemaVersion::FIRST, payload)),
-            Err(source) => Err(Error::new(ErrorKind::Encode)
-                .of_event(event_type, SchemaVersion::FIRST)
-                .caused_by(source)),
+            Err(source) => Err(no_json(event_type, source)),
         }
     }
 
     /// An event whose payload is JSON already. It is checked to be one complete JSON value; white space around it
     /// is cut off.
     pub fn from_json(event_type: EventType, payload: impl AsRef<[u8]>) -> Result<Self, Error> {
-        let refuse = |event_type, source: Box<dyn std::error::Error + Send + Sync>| {
-            Error::new(ErrorKind::Encode)
-                .of_event(event_type, SchemaVersion::FIRST)
-                .caused_by(source)
-        };
         let text = match std::str::from_utf8(payload.as_ref()) {
             Ok(text) => text.trim_matches([' ', '\t', '\r', '\n']),
-            Err(source) => return Err(refuse(event_type, source.into())),
+            Err(source) => return Err(no_json(event_type, source)),
         };
         match serde_json::from_str::<IgnoredAny>(text) {
             Ok(_) => Ok(Self::from_valid_json(event_type, SchemaVersion::FIRST, text.into())),
-            Err(source) => Err(refuse(event_type, source.into())),
+            Err(source) => Err(no_json(event_type, source)),
         }
     }
 
@@ -132,4 +125,8 @@ impl NewEvent {
     pub fn tags(&self) -> &Tags {
         &self.tags
     }
+}
+
+fn no_json(event_type: EventType, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Encode).of_event(event_type, SchemaVersion::FIRST).caused_by(source)
 }
