@@ -78,7 +78,8 @@ impl Unit<'_> {
             return Err(Error::new(ErrorKind::OtherStore).in_stream(stream));
         }
         if !self.staged.contains_key(&stream) {
-            let stage = Stage::load(binding, stream.clone(), Some(self.instant(&stream)?))?;
+            let loaded = binding.load_as_of(&stream, self.instant(&stream)?)?;
+            let stage = Stage::of(stream.clone(), loaded);
             self.order.push(stream.clone());
             self.staged
                 .insert(stream.clone(), Box::new(Member { binding: binding.clone(), stage }));

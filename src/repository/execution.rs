@@ -110,7 +110,7 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         metadata: &Arc<Metadata>,
         mark: Option<&Tag>,
     ) -> Result<Outcome<A>, ExecuteError<A::Error>> {
-        let mut stage = Stage::load(self.binding, stream.clone(), None)?;
+        let mut stage = Stage::of(stream.clone(), self.binding.load(stream)?);
         // After the load, so that the decision never sees the events of its own first time without knowing them; who
         // writes under the same key from now on changes the version that the write expects.
         if let Some(first) = self.first_time(stream, mark)? {

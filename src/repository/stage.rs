@@ -9,7 +9,7 @@ use crate::aggregate::{Aggregate, Context, Occasion};
 use crate::error::{Error, ErrorKind};
 use crate::event::NewEvent;
 use crate::id::{EventId, StreamId, Tag};
-use crate::position::{Position, Version};
+use crate::position::Version;
 use crate::store::{Appended, Commit, Expected};
 
 /// An aggregate with events that were decided on and not yet written.
@@ -26,17 +26,9 @@ pub(crate) struct Stage<A: Aggregate> {
 }
 
 impl<A: Aggregate> Stage<A> {
-    /// The aggregate as it is in the store, or as it was at a position.
-    pub(crate) fn load(
-        binding: &Binding<A>,
-        stream: StreamId,
-        as_of: Option<Position>,
-    ) -> Result<Self, Error> {
-        let loaded = match as_of {
-            None => binding.load(&stream)?,
-            Some(position) => binding.load_as_of(&stream, position)?,
-        };
-        Ok(Self { stream, loaded, events: Vec::new(), writes: Vec::new(), is_torn: false })
+    /// The aggregate as it was loaded.
+    pub(crate) fn of(stream: StreamId, loaded: Loaded<A>) -> Self {
+        Self { stream, loaded, events: Vec::new(), writes: Vec::new(), is_torn: false }
     }
 
     /// The version of the aggregate in the store.
