@@ -167,13 +167,8 @@ impl Engine {
     }
 
     fn prepare(&self) -> Result<(), Error> {
-        if self.wants_space() {
-            self.prepare_space()?;
-        }
-        if self.wants_spare() {
-            self.prepare_spare()?;
-        }
-        Ok(())
+        self.prepare_space()?;
+        self.prepare_spare()
     }
 
     /// Does everything that is due. What fails is tried again the next time.
