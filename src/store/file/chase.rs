@@ -14,7 +14,8 @@ use super::log::Log;
 use super::options::FileOptions;
 use super::reader::Reader;
 use super::recovery::{
-    Replay, Runs, add_next, choose, collect, confirm, confirm_mark, read_identity,
+    Replay, Runs, add_next, check_is_store, choose, collect, confirm, confirm_mark, list,
+    read_identity,
 };
 use super::scan::Tip;
 use super::segment::SEGMENT_HEADER_BYTES;
@@ -57,21 +58,12 @@ impl Chase {
         options: FileOptions,
     ) -> Result<(Self, Reader), Error> {
         let name = FileName::Store;
-        let file = match storage.open(name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let is_bare = storage.list().is_ok_and(|names| names.is_empty());
-                return Err(if is_bare {
-                    Error::new(ErrorKind::NoStore)
-                } else {
-                    failed("opening", name)(error)
-                });
-            }
-            opened => opened.map_err(failed("opening", name))?,
-        };
+        let names = list(&*storage)?;
+        check_is_store(&names)?;
+        let file = storage.open(name).map_err(failed("opening", name))?;
         let store = read_identity(&*file)?.id.into_bytes();
         let cache = Arc::new(Cache::new(options.cache_bytes));
         let log = Log::new(Arc::clone(&storage), Arc::clone(&cache));
-        let names = storage.list().map_err(failed("listing the directory of", name))?;
         collect(&storage, &names, store, &log)?;
         let terms = Terms::of_store(store);
         let Replay { sources, tip, .. } = Replay::behind(&log, terms, Vec::new());
@@ -230,8 +222,7 @@ impl Chase {
     fn runs(&self, log: &Log, known: &[Arc<Run>]) -> Result<Runs, Error> {
         let mut runs = Runs::default();
         for _ in 0..LISTED_MAX {
-            let names = self.storage.list();
-            let names = names.map_err(failed("listing the directory of", FileName::Store))?;
+            let names = list(&*self.storage)?;
             runs = choose(&self.storage, &names, self.store, &self.cache, log, known)?;
             if !runs.is_one_missing {
                 break;

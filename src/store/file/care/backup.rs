@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::sections::{Section, Sections, identity, list};
+use super::sections::{Section, Sections, identity};
 use crate::error::{Error, ErrorKind};
 use crate::position::Position;
 use crate::progress::Progress;
@@ -11,7 +11,9 @@ use crate::store::file::address::Address;
 use crate::store::file::beginning::StoreId;
 use crate::store::file::fault::{Fault, failed};
 use crate::store::file::file_store::lock;
-use crate::store::file::recovery::{last_non_zero, name_segment, open_watermark, write_store};
+use crate::store::file::recovery::{
+    last_non_zero, list, name_segment, open_watermark, write_store,
+};
 use crate::store::file::scan::{Scan, Step, Tip};
 use crate::store::file::segment::SEGMENT_HEADER_BYTES;
 use crate::store::file::watermark::Mark;

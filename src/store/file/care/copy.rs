@@ -7,7 +7,6 @@ use uuid::Uuid;
 
 use super::finding::Findings;
 use super::lost::Lost;
-use super::sections::list;
 use crate::error::{Error, ErrorKind};
 use crate::event::{CommitPlace, GAP, RecordedEvent};
 use crate::id::FreshEventIds;
@@ -20,7 +19,7 @@ use crate::store::file::fault::failed;
 use crate::store::file::file_store::FileStore;
 use crate::store::file::options::{Durability, FileOptions, Upkeep};
 use crate::store::file::record::Record;
-use crate::store::file::recovery::write_store;
+use crate::store::file::recovery::{list, write_store};
 
 /// How much is collected before it is written.
 const BATCH_BYTES: usize = 1 << 20;

@@ -16,6 +16,7 @@ use crate::store::file::fault::failed;
 use crate::store::file::frame::{FRAME_HEADER_BYTES, FrameHeader};
 use crate::store::file::index::{Coverage, Run};
 use crate::store::file::record::RECORD_BYTES_MIN;
+use crate::store::file::recovery::list;
 use crate::store::file::scan::promised;
 use crate::store::file::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::store::file::watermark::Watermark;
@@ -310,10 +311,6 @@ pub(super) fn identity(
         }
     }
     Ok((StoreId::default(), Err(finding)))
-}
-
-pub(super) fn list(storage: &dyn Storage) -> Result<Vec<FileName>, Error> {
-    storage.list().map_err(failed("listing the directory of", FileName::Store))
 }
 
 fn open(storage: &dyn Storage, name: FileName) -> Result<Option<Arc<dyn StorageFile>>, Error> {

@@ -54,14 +54,10 @@ pub(in crate::store::file) fn recover(
     cache: Arc<Cache>,
     recent_bytes: u32,
 ) -> Result<Recovered, Error> {
-    let names = storage.list().map_err(failed("listing the directory of", FileName::Store))?;
+    let names = segments::list(&*storage)?;
     let (identity, is_new) = segments::identity(&storage, &names)?;
     let store = identity.id.into_bytes();
-    let names = if is_new {
-        storage.list().map_err(failed("listing the directory of", FileName::Store))?
-    } else {
-        names
-    };
+    let names = if is_new { segments::list(&*storage)? } else { names };
     // A name that the last process saw may not be durable yet; nothing may be built on it before, not even another name.
     storage.sync_names().map_err(failed("syncing the directory of", FileName::Store))?;
     let log = Log::new(Arc::clone(&storage), Arc::clone(&cache));

@@ -15,6 +15,17 @@ use crate::store::file::log::{Log, Segment};
 use crate::store::file::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::store::file::watermark::Mark;
 
+/// The files of the directory.
+pub(in crate::store::file) fn list(storage: &dyn Storage) -> Result<Vec<FileName>, Error> {
+    storage.list().map_err(failed("listing the directory of", FileName::Store))
+}
+
+/// Refuses a directory in which there is no store: nothing but the lock of somebody who looked for one.
+pub(in crate::store::file) fn check_is_store(names: &[FileName]) -> Result<(), Error> {
+    let is_bare = names.iter().all(|name| *name == FileName::Lock);
+    if is_bare { Err(Error::new(ErrorKind::NoStore)) } else { Ok(()) }
+}
+
 /// The numbers of the segments in the directory, ascending.
 fn numbers(names: &[FileName]) -> Vec<u32> {
     let number = |name: &FileName| match name {
