@@ -164,7 +164,7 @@ impl<A: Aggregate> Binding<A> {
         if snapshot.version == Version::ZERO || snapshot.fingerprint != fingerprint {
             return None;
         }
-        let state = plan.decode(&snapshot.state).ok()?;
+        let state = (plan.decode)(&snapshot.state).ok()?;
         Some((snapshot, state))
     }
 
@@ -174,13 +174,13 @@ impl<A: Aggregate> Binding<A> {
         let (Some(plan), Some(tip)) = (&self.snapshots, loaded.tip) else {
             return;
         };
-        if !plan.is_due(loaded.snapshot, tip.version) {
+        if tip.version <= loaded.snapshot || !(plan.is_due)(loaded.snapshot, tip.version) {
             return;
         }
         if !self.backing.store.head().is_ok_and(|head| head.durable >= tip.position) {
             return;
         }
-        let Ok(state) = plan.encode(&loaded.state) else {
+        let Ok(state) = (plan.encode)(&loaded.state) else {
             return;
         };
         let snapshot = Snapshot {
