@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::error::Error;
 use crate::storage::StorageFile;
 
 /// The unit in which files are cached and index runs are laid out.
@@ -64,7 +65,24 @@ impl Cache {
         &self.shards[(mixed & 0xF) as usize]
     }
 
-    pub(super) fn get(&self, file: &CachedFile, block: u32) -> Option<Arc<[u8]>> {
+    /// A block of a file, which is read if it is not there.
+    pub(super) fn block(
+        &self,
+        file: &CachedFile,
+        number: u32,
+        read: impl FnOnce(&mut [u8]) -> Result<(), Error>,
+    ) -> Result<Arc<[u8]>, Error> {
+        if let Some(block) = self.get(file, number) {
+            return Ok(block);
+        }
+        let mut block = vec![0; BLOCK_BYTES];
+        read(&mut block)?;
+        let block: Arc<[u8]> = block.into();
+        self.put(file, number, Arc::clone(&block));
+        Ok(block)
+    }
+
+    fn get(&self, file: &CachedFile, block: u32) -> Option<Arc<[u8]>> {
         let key = (file.identity, block);
         let mut shard = self.shard(key).lock();
         let Some(place) = shard.places.get(&key).copied() else {
@@ -85,7 +103,7 @@ impl Cache {
             .fold((0, 0), |(hits, misses), shard| (hits + shard.hits, misses + shard.misses))
     }
 
-    pub(super) fn put(&self, file: &CachedFile, block: u32, bytes: Arc<[u8]>) {
+    fn put(&self, file: &CachedFile, block: u32, bytes: Arc<[u8]>) {
         let key = (file.identity, block);
         let slot = Slot { key, block: bytes, was_used: false };
         let mut shard = self.shard(key).lock();

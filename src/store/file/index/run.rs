@@ -198,14 +198,7 @@ impl Run {
 
     /// A verified block, from the cache or the file.
     fn block(&self, block: u32) -> Result<Arc<[u8]>, Error> {
-        if let Some(bytes) = self.cache.get(&self.file, block) {
-            return Ok(bytes);
-        }
-        let mut bytes = vec![0; BLOCK_BYTES];
-        self.read_block(block, &mut bytes)?;
-        let bytes: Arc<[u8]> = bytes.into();
-        self.cache.put(&self.file, block, Arc::clone(&bytes));
-        Ok(bytes)
+        self.cache.block(&self.file, block, |into| self.read_block(block, into))
     }
 
     /// Reads a block and verifies it. A file that ends too early is damaged, too.
