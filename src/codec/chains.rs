@@ -37,7 +37,7 @@ impl Chains {
     pub(super) fn new(upcasters: Upcasters, shape: &Shape) -> Result<Self, Error> {
         let mut chains = Self { rules: BTreeMap::new(), ends: BTreeMap::new() };
         let (mut renames, mut steps) = (Vec::new(), Vec::new());
-        let rules = upcasters.rules();
+        let rules = upcasters.rules;
         if rules.len() > RULES_MAX {
             return Err(
                 Error::new(ErrorKind::Upcasters).detail(format!("more than {RULES_MAX} rules"))

@@ -45,7 +45,7 @@ use serde::de::DeserializeOwned;
 /// the aggregate does not read is an error of the kind [`Upcasters`](crate::ErrorKind::Upcasters).
 #[derive(Debug, Default)]
 pub struct Upcasters {
-    rules: Vec<Rule>,
+    pub(super) rules: Vec<Rule>,
 }
 
 /// Where a rule leads: a stored type, and the version of its shape at which it is entered.
@@ -206,9 +206,5 @@ impl Upcasters {
         let (event_type, convert) = (event_type.to_owned(), Arc::new(convert));
         self.rules.push(Rule { event_type, version, targets, convert });
         self
-    }
-
-    pub(super) fn rules(self) -> Vec<Rule> {
-        self.rules
     }
 }
