@@ -10,7 +10,8 @@ use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::address::Address;
 use crate::store::file::beginning::{Identity, StoreId};
 use crate::store::file::cache::Cache;
-use crate::store::file::fault::{Fault, failed};
+use crate::store::file::fault::failed;
+use crate::store::file::frame::FrameHeader;
 use crate::store::file::index::{Sources, Terms, Workshop};
 use crate::store::file::log::{Log, Segment};
 use crate::store::file::report::RecoveryReport;
@@ -68,7 +69,10 @@ pub(in crate::store::file) fn recover(
     if let Some(last) = chosen.kept.last() {
         runs::confirm(&log, last)?;
     }
-    let mut proven = Proven { to: log.start(), witness: "" };
+    let segment = log.last().expect("a store has a segment");
+    let name = FileName::Segment(segment.header.number);
+    let start = Address::new(segment.header.number, 0);
+    let mut proven = Proven { to: start, witness: "a later segment exists" };
     proven = proven.or(chosen.proven, "an index run covers it, and runs are made of synced log");
     if let Some(mark) = mark {
         proven = proven.or(mark.end, "the watermark says that it was synced");
@@ -78,16 +82,18 @@ pub(in crate::store::file) fn recover(
     let mut replay = Replay::behind(&log, terms, chosen.kept);
     let mut rebuilding =
         Rebuilding { workshop: &workshop, recent_bytes, proven, unproven: Vec::new() };
-    let fault = rebuilding.all_segments(&mut replay)?;
+    let file = log.file(segment.header.number)?.file;
+    let length = file.len().map_err(failed("measuring", name))?;
+    let limit = |segment: &Segment| segment.length.map_or(length, u64::from);
+    let see =
+        |replay: &mut Replay<'_>, header: &_, bytes: &_| rebuilding.see(replay, header, bytes);
+    let fault = replay.segments(segment.header.number, limit, see)?;
     let Rebuilding { proven, unproven, .. } = rebuilding;
     let Replay { sources, tip, events, .. } = replay;
-    let segment = log.last().expect("a store has a segment");
-    let file = log.file(segment.header.number)?.file;
     let (tag, end, head) = (segment.header.tag, tip.end, tip.head);
     let tail = Tail { storage: &workshop.storage, file: &file, tag, end, head, fault };
     // From here on something is changed.
     let cut = tail.settle(proven.to, proven.witness)?;
-    let name = FileName::Segment(segment.header.number);
     if !unproven.is_empty() {
         let at = u64::from(tip.end.offset()) - unproven.len() as u64;
         rewrite(&*file, name, at, &unproven)?;
@@ -173,49 +179,16 @@ struct Rebuilding<'r> {
 }
 
 impl Rebuilding<'_> {
-    /// Replays all segments. Says what is wrong behind the last whole frame of the last, if anything is.
-    fn all_segments(&mut self, replay: &mut Replay<'_>) -> Result<Option<(u64, Fault)>, Error> {
-        loop {
-            let segment = replay.current()?;
-            let fault = self.segment(&segment, replay)?;
-            let next = replay.log.segment(segment.header.number + 1);
-            match (next, fault) {
-                (Some(_), Some(fault)) => return Err(replay.damage(fault)),
-                (Some(next), None) => replay.enter(&next)?,
-                (None, fault) => return Ok(fault),
-            }
-        }
-    }
-
-    fn segment(
-        &mut self,
-        segment: &Segment,
-        replay: &mut Replay<'_>,
-    ) -> Result<Option<(u64, Fault)>, Error> {
-        let number = segment.header.number;
-        let limit = match segment.length {
-            Some(length) => length.into(),
-            None => {
-                let name = FileName::Segment(number);
-                replay.log.file(number)?.file.len().map_err(failed("measuring", name))?
-            }
-        };
-        if segment.length.is_some() {
-            self.proven = self.proven.or(Address::new(number + 1, 0), "a later segment exists");
-        }
-        self.unproven.clear();
-        let mut tail_at = replay.tip.end.offset();
-        replay.frames(limit, |replay, header, bytes| {
-            let end = Address::new(number, header.synced);
-            self.proven = self.proven.or(end, "a later frame was built after this was synced");
-            let tail = &mut self.unproven;
-            tail.extend_from_slice(bytes);
-            let start = Address::new(number, tail_at).number();
-            let known = self.proven.to.number().saturating_sub(start).min(tail.len() as u64);
-            tail.drain(..usize::try_from(known).expect("at most a length"));
-            tail_at += u32::try_from(known).expect("it lies in a segment");
-            self.write_run_if_due(replay);
-        })
+    /// Takes note of what proves the log to be synced, and of what does not.
+    fn see(&mut self, replay: &mut Replay<'_>, header: &FrameHeader, bytes: &[u8]) {
+        let (end, tail) = (replay.tip.end, &mut self.unproven);
+        let synced = Address::new(end.segment(), header.synced);
+        self.proven = self.proven.or(synced, "a later frame was built after this was synced");
+        tail.extend_from_slice(bytes);
+        let start = end.number() - tail.len() as u64;
+        let known = self.proven.to.number().saturating_sub(start).min(tail.len() as u64);
+        tail.drain(..usize::try_from(known).expect("at most a length"));
+        self.write_run_if_due(replay);
     }
 
     /// Makes a run of what was collected, once it is enough and known to be synced.
