@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::address::Address;
-use super::beginning::StoreId;
 use super::cache::Cache;
 use super::fault::failed;
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader};
-use super::index::{Run, Sources, Terms};
+use super::index::{Run, Sources, Terms, Workshop};
 use super::log::Log;
 use super::options::FileOptions;
 use super::reader::Reader;
@@ -30,9 +29,7 @@ const LISTED_MAX: usize = 4;
 
 /// How far the log of another process was followed. It opens and reads files, and changes none.
 pub(super) struct Chase {
-    storage: Arc<dyn Storage>,
-    store: StoreId,
-    cache: Arc<Cache>,
+    workshop: Workshop,
     options: FileOptions,
     /// Once there is one. It is opened again when it turns out to know less than the frames do: there may be another by now.
     watermark: Option<Arc<dyn StorageFile>>,
@@ -64,15 +61,14 @@ impl Chase {
         let store = read_identity(&*file)?.id.into_bytes();
         let cache = Arc::new(Cache::new(options.cache_bytes));
         let log = Log::new(Arc::clone(&storage), Arc::clone(&cache));
-        collect(&storage, &names, store, &log)?;
+        let workshop = Workshop { storage, store, cache };
+        collect(&workshop, &names, &log)?;
         let terms = Terms::of_store(store);
         let Replay { sources, tip, .. } = Replay::behind(&log, terms, Vec::new());
-        let reader = Reader::new(log, terms, sources, tip, Arc::clone(&cache));
+        let reader = Reader::new(log, terms, sources, tip, Arc::clone(&workshop.cache));
         let (watermark, proven, ahead) = (None, tip.end, tip);
         let chase = Self {
-            storage,
-            store,
-            cache,
+            workshop,
             options,
             watermark,
             proven,
@@ -116,9 +112,12 @@ impl Chase {
         if self.known_since.elapsed() < KNOWN_FOR {
             return Ok(());
         }
-        let file =
-            self.storage.open(FileName::Store).map_err(failed("opening", FileName::Store))?;
-        if read_identity(&*file)?.id.into_bytes() != self.store {
+        let file = self
+            .workshop
+            .storage
+            .open(FileName::Store)
+            .map_err(failed("opening", FileName::Store))?;
+        if read_identity(&*file)?.id.into_bytes() != self.workshop.store {
             return Err(
                 Error::new(ErrorKind::OtherStore).detail("in the directory that is followed")
             );
@@ -132,18 +131,18 @@ impl Chase {
         let name = FileName::Watermark;
         let file = match &self.watermark {
             Some(file) => file,
-            None => match self.storage.open(name) {
+            None => match self.workshop.storage.open(name) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 opened => self.watermark.insert(opened.map_err(failed("opening", name))?),
             },
         };
-        let read = Watermark::read(Arc::clone(file), self.store);
+        let read = Watermark::read(Arc::clone(file), self.workshop.store);
         Ok(read.map_err(failed("reading", name))?.1)
     }
 
     /// Takes in new segments up to that of an address, if there are so many.
     fn reach(&self, log: &Log, end: Address) -> Result<(), Error> {
-        while log.segment(end.segment()).is_none() && add_next(&self.storage, self.store, log)? {}
+        while log.segment(end.segment()).is_none() && add_next(&self.workshop, log)? {}
         Ok(())
     }
 
@@ -176,7 +175,7 @@ impl Chase {
         };
         self.ahead = ahead;
         if is_end {
-            while add_next(&self.storage, self.store, log)? {}
+            while add_next(&self.workshop, log)? {}
         }
         self.proven = self.proven.max(last_start(log));
         if self.proven > self.tip.end {
@@ -222,8 +221,8 @@ impl Chase {
     fn runs(&self, log: &Log, known: &[Arc<Run>]) -> Result<Runs, Error> {
         let mut runs = Runs::default();
         for _ in 0..LISTED_MAX {
-            let names = list(&*self.storage)?;
-            runs = choose(&self.storage, &names, self.store, &self.cache, log, known)?;
+            let names = list(&*self.workshop.storage)?;
+            runs = choose(&self.workshop, &names, log, known)?;
             if !runs.is_one_missing {
                 break;
             }

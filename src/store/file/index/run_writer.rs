@@ -16,7 +16,7 @@ use crate::store::file::bytes::lower_half_of_large;
 use crate::store::file::cache::Cache;
 use crate::store::file::fault::{Fault, failed};
 
-/// Where runs are made, and for which store.
+/// Where the files of a store lie, and which store that is: where runs are made.
 pub(in crate::store::file) struct Workshop {
     pub(in crate::store::file) storage: Arc<dyn Storage>,
     pub(in crate::store::file) store: StoreId,

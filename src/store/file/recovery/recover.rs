@@ -62,10 +62,11 @@ pub(in crate::store::file) fn recover(
     // A name that the last process saw may not be durable yet; nothing may be built on it before, not even another name.
     storage.sync_names().map_err(failed("syncing the directory of", FileName::Store))?;
     let log = Log::new(Arc::clone(&storage), Arc::clone(&cache));
-    segments::collect(&storage, &names, store, &log)?;
-    let (watermark, mark) = open_watermark(&*storage, store)?;
+    let workshop = Workshop { storage, store, cache };
+    segments::collect(&workshop, &names, &log)?;
+    let (watermark, mark) = open_watermark(&*workshop.storage, store)?;
     mark.map_or(Ok(()), |mark| segments::confirm_mark(&log, &mark))?;
-    let chosen = runs::choose(&storage, &names, store, &cache, &log, &[])?;
+    let chosen = runs::choose(&workshop, &names, &log, &[])?;
     if let Some(last) = chosen.kept.last() {
         runs::confirm(&log, last)?;
     }
@@ -77,7 +78,6 @@ pub(in crate::store::file) fn recover(
     if let Some(mark) = mark {
         proven = proven.or(mark.end, "the watermark says that it was synced");
     }
-    let workshop = Workshop { storage, store, cache };
     let terms = Terms::of_store(store);
     let mut replay = Replay::behind(&log, terms, chosen.kept);
     let mut rebuilding =

@@ -4,13 +4,11 @@ use std::io;
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::storage::{FileName, Storage};
+use crate::storage::FileName;
 use crate::store::file::address::Address;
-use crate::store::file::beginning::StoreId;
-use crate::store::file::cache::Cache;
 use crate::store::file::fault::{Fault, failed};
 use crate::store::file::frame::{FRAME_HEADER_BYTES, FrameHeader};
-use crate::store::file::index::{Coverage, Run};
+use crate::store::file::index::{Coverage, Run, Workshop};
 use crate::store::file::log::Log;
 
 /// The runs of a directory.
@@ -28,13 +26,12 @@ pub(in crate::store::file) struct Runs {
 
 /// Opens all runs but those that are known already, and chooses.
 pub(in crate::store::file) fn choose(
-    storage: &Arc<dyn Storage>,
+    workshop: &Workshop,
     names: &[FileName],
-    store: StoreId,
-    cache: &Arc<Cache>,
     log: &Log,
     known: &[Arc<Run>],
 ) -> Result<Runs, Error> {
+    let Workshop { storage, store, cache } = workshop;
     let (mut found, mut runs) = (Vec::new(), Runs::default());
     for name in names.iter().copied().filter(|name| matches!(name, FileName::Run(..))) {
         if let Some(run) = known.iter().find(|run| run.name == name) {
@@ -48,7 +45,7 @@ pub(in crate::store::file) fn choose(
             }
             opened => cache.adopt(opened.map_err(failed("opening", name))?),
         };
-        match Run::open(name, file, store, Arc::clone(cache))? {
+        match Run::open(name, file, *store, Arc::clone(cache))? {
             Ok(run) => found.push(Arc::new(run)),
             Err(fault @ Fault::Unknown { .. }) => return Err(fault.at(name, 0)),
             Err(fault) => runs.useless.push((name, fault.to_string())),

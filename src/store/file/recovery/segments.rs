@@ -11,6 +11,7 @@ use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::beginning::{Identity, STORE_BYTES, StoreId, decode_store, encode_store};
 use crate::store::file::bytes::lower_half_of_large;
 use crate::store::file::fault::{Fault, failed};
+use crate::store::file::index::Workshop;
 use crate::store::file::log::{Log, Segment};
 use crate::store::file::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::store::file::watermark::Mark;
@@ -164,12 +165,11 @@ fn write_whole(
 
 /// Reads the headers of all segments into the log, and checks that each follows the one before.
 pub(in crate::store::file) fn collect(
-    storage: &Arc<dyn Storage>,
+    workshop: &Workshop,
     names: &[FileName],
-    store: StoreId,
     log: &Log,
 ) -> Result<(), Error> {
-    while add_next(storage, store, log)? {}
+    while add_next(workshop, log)? {}
     let found = log.last().map_or(0, |last| last.header.number);
     if found < numbers(names).last().copied().unwrap_or(1) {
         return Err(Fault::Wrong("the segment is missing").at(FileName::Segment(found + 1), 0));
@@ -178,16 +178,12 @@ pub(in crate::store::file) fn collect(
 }
 
 /// Takes the segment that follows the last into the log, if there is one.
-pub(in crate::store::file) fn add_next(
-    storage: &Arc<dyn Storage>,
-    store: StoreId,
-    log: &Log,
-) -> Result<bool, Error> {
+pub(in crate::store::file) fn add_next(workshop: &Workshop, log: &Log) -> Result<bool, Error> {
     let before = log.last();
     let number = before.map_or(1, |before| before.header.number + 1);
-    let Some(segment) = read_header(storage, number, store)? else { return Ok(false) };
+    let Some(segment) = read_header(workshop, number)? else { return Ok(false) };
     if let Some(before) = before {
-        check_length(storage, &before, segment.header.predecessor_length)?;
+        check_length(&*workshop.storage, &before, segment.header.predecessor_length)?;
     }
     log.add(segment);
     Ok(true)
@@ -204,13 +200,9 @@ pub(in crate::store::file) fn confirm_mark(log: &Log, mark: &Mark) -> Result<(),
     Err(Fault::Wrong(what).at(name, 0).at_position(mark.position))
 }
 
-fn read_header(
-    storage: &Arc<dyn Storage>,
-    number: u32,
-    store: StoreId,
-) -> Result<Option<Segment>, Error> {
+fn read_header(workshop: &Workshop, number: u32) -> Result<Option<Segment>, Error> {
     let name = FileName::Segment(number);
-    let file = match storage.open(name) {
+    let file = match workshop.storage.open(name) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
@@ -221,7 +213,7 @@ fn read_header(
     };
     let mut bytes = vec![0; SEGMENT_HEADER_BYTES as usize];
     let read = file.read_up_to(0, &mut bytes).map_err(failed("reading", name))?;
-    let header = SegmentHeader::decode(&bytes[..read], store);
+    let header = SegmentHeader::decode(&bytes[..read], workshop.store);
     let (header, chain) = header.map_err(|fault| fault.at(name, 0))?;
     if header.number != number {
         return Err(Fault::Wrong("it is another segment of the log").at(name, 0));
@@ -230,7 +222,7 @@ fn read_header(
 }
 
 /// A segment that has a successor is exactly as long as that says.
-fn check_length(storage: &Arc<dyn Storage>, segment: &Segment, expected: u32) -> Result<(), Error> {
+fn check_length(storage: &dyn Storage, segment: &Segment, expected: u32) -> Result<(), Error> {
     let name = FileName::Segment(segment.header.number);
     let file = storage.open(name).map_err(failed("opening", name))?;
     let length = file.len().map_err(failed("measuring", name))?;
