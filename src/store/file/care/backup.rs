@@ -209,15 +209,7 @@ impl Copying {
             Err(error) => return Err(failed("opening", name)(error)),
         };
         let into = self.target.create(draft).map_err(failed("making", draft))?;
-        let (mut chunk, mut at) = (vec![0; BATCH_BYTES], 0);
-        loop {
-            let read = from.read_up_to(at, &mut chunk).map_err(failed("reading", name))?;
-            into.write_all_at(at, &chunk[..read]).map_err(failed("writing", draft))?;
-            at += read as u64;
-            if read < chunk.len() {
-                break;
-            }
-        }
+        from.copy_to(&*into, 0..u64::MAX).map_err(failed("copying", name))?;
         into.sync().map_err(failed("syncing", draft))?;
         self.target.rename(draft, name).map_err(failed("renaming", draft))?;
         self.target.sync_names().map_err(failed("syncing the name of", name))
