@@ -17,26 +17,26 @@ use crate::store::query::Direction;
 
 /// The whole index at one moment: runs, then recent events; each covers what lies behind the one before.
 #[derive(Clone, Default)]
-pub(in crate::store::file) struct Sources {
-    pub(in crate::store::file) runs: Vec<Arc<Run>>,
+pub(crate) struct Sources {
+    pub(crate) runs: Vec<Arc<Run>>,
     /// At least one. The last grows; the others wait to become runs.
-    pub(in crate::store::file) recents: Vec<Part>,
+    pub(crate) recents: Vec<Part>,
 }
 
 /// A part of the recent events.
 #[derive(Clone)]
-pub(in crate::store::file) struct Part {
+pub(crate) struct Part {
     /// Where the part begins.
-    pub(in crate::store::file) from: Address,
-    pub(in crate::store::file) first: Position,
-    pub(in crate::store::file) recent: Arc<RwLock<Recent>>,
+    pub(crate) from: Address,
+    pub(crate) first: Position,
+    pub(crate) recent: Arc<RwLock<Recent>>,
     /// What it covers, once it grows no more.
-    pub(in crate::store::file) settled: Option<Coverage>,
+    pub(crate) settled: Option<Coverage>,
 }
 
 impl Part {
     /// A part that begins behind this address and position.
-    pub(in crate::store::file) fn behind(from: Address, last: Position, terms: Terms) -> Self {
+    pub(crate) fn behind(from: Address, last: Position, terms: Terms) -> Self {
         let first = Position::new(last.get().saturating_add(1));
         let recent = Arc::new(RwLock::new(Recent::new(terms)));
         Self { from, first, recent, settled: None }
@@ -47,12 +47,12 @@ type Around = (Option<Place>, Option<Place>);
 
 impl Sources {
     /// The part that grows.
-    pub(in crate::store::file) fn growing(&self) -> &Part {
+    pub(crate) fn growing(&self) -> &Part {
         self.recents.last().expect("there is always one")
     }
 
     /// Lets the part that grows grow no more: it covers this, and another begins behind it.
-    pub(in crate::store::file) fn settle(&mut self, covered: Coverage) {
+    pub(crate) fn settle(&mut self, covered: Coverage) {
         let terms = self.growing().recent.read().terms;
         if let Some(last) = self.recents.last_mut() {
             last.settled = Some(covered);
@@ -61,13 +61,13 @@ impl Sources {
     }
 
     /// The first part that waits to become a run, and what it covers.
-    pub(in crate::store::file) fn settled(&self) -> Option<(&Part, Coverage)> {
+    pub(crate) fn settled(&self) -> Option<(&Part, Coverage)> {
         let first = self.recents.first()?;
         first.settled.map(|covered| (first, covered))
     }
 
     /// What is counted of the whole log.
-    pub(in crate::store::file) fn tally(&self) -> Tally {
+    pub(crate) fn tally(&self) -> Tally {
         let mut tally = Tally::default();
         self.runs.iter().for_each(|run| tally.add(&run.tally));
         self.recents.iter().for_each(|part| tally.add(&part.recent.read().tally()));
@@ -75,7 +75,7 @@ impl Sources {
     }
 
     /// The last place of which `is_before` is true, and the first of which it is not.
-    pub(in crate::store::file) fn places_around(
+    pub(crate) fn places_around(
         &self,
         is_before: impl Fn(&Place) -> bool + Copy,
     ) -> Result<Around, Error> {
@@ -101,12 +101,12 @@ impl Sources {
 }
 
 /// A part of the log that is searched, and how long.
-pub(in crate::store::file) struct Search<'s> {
-    pub(in crate::store::file) sources: &'s Sources,
+pub(crate) struct Search<'s> {
+    pub(crate) sources: &'s Sources,
     /// What lies before this address is not of interest.
-    pub(in crate::store::file) low: Address,
+    pub(crate) low: Address,
     /// What lies at this address or behind it is not of interest.
-    pub(in crate::store::file) high: Address,
+    pub(crate) high: Address,
     /// How many more times several cursors may look for a place where they meet.
     patience: Cell<u32>,
 }
@@ -115,14 +115,14 @@ pub(in crate::store::file) struct Search<'s> {
 const PATIENCE: u32 = 4096;
 
 impl<'s> Search<'s> {
-    pub(in crate::store::file) fn new(sources: &'s Sources, low: Address, high: Address) -> Self {
+    pub(crate) fn new(sources: &'s Sources, low: Address, high: Address) -> Self {
         Self { sources, low, high, patience: Cell::new(PATIENCE) }
     }
 }
 
 /// What a search comes upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store::file) enum Sought {
+pub(crate) enum Sought {
     At(Address),
     Nothing,
     /// There is nothing before this record, in the direction of the search; whether there is anything from it on would have
@@ -131,7 +131,7 @@ pub(in crate::store::file) enum Sought {
 }
 
 /// Which events are looked for.
-pub(in crate::store::file) enum Cursor {
+pub(crate) enum Cursor {
     /// Those of one term.
     Term(TermCursor),
     /// Those that any of these finds.
@@ -142,7 +142,7 @@ pub(in crate::store::file) enum Cursor {
 
 impl Cursor {
     /// The first address from this one on, in this direction.
-    pub(in crate::store::file) fn seek(
+    pub(crate) fn seek(
         &mut self,
         search: &Search<'_>,
         at: Address,
@@ -208,7 +208,7 @@ fn agree(
 }
 
 /// Looks for one term, and remembers the leaf where it was.
-pub(in crate::store::file) struct TermCursor {
+pub(crate) struct TermCursor {
     hash: Hash,
     leaf: Option<LeafOfTerm>,
 }
@@ -223,7 +223,7 @@ struct LeafOfTerm {
 }
 
 impl TermCursor {
-    pub(in crate::store::file) fn new(hash: Hash) -> Self {
+    pub(crate) fn new(hash: Hash) -> Self {
         Self { hash, leaf: None }
     }
 

@@ -12,7 +12,7 @@ use crate::store::file::address::Address;
 use crate::store::query::Direction;
 
 /// Where the events since the last run are found.
-pub(in crate::store::file) struct Recent {
+pub(crate) struct Recent {
     pub(super) terms: Terms,
     /// The addresses, ascending, of each term's events.
     postings: HashMap<Hash, Postings, BuildHasherDefault<AlreadyHashed>>,
@@ -57,7 +57,7 @@ impl Postings {
 }
 
 impl Recent {
-    pub(in crate::store::file) fn new(terms: Terms) -> Self {
+    pub(crate) fn new(terms: Terms) -> Self {
         Self {
             terms,
             postings: HashMap::default(),
@@ -73,11 +73,7 @@ impl Recent {
 
     /// Adds the event whose record, of this length, lies at this address, behind all others. The first of a commit is a
     /// place.
-    pub(in crate::store::file) fn add(
-        &mut self,
-        event: &RecordedEvent<'_>,
-        (address, length): (Address, u32),
-    ) {
+    pub(crate) fn add(&mut self, event: &RecordedEvent<'_>, (address, length): (Address, u32)) {
         self.log_bytes += u64::from(length);
         self.end = address.plus(length);
         if event.commit().is_first()
@@ -103,7 +99,7 @@ impl Recent {
     }
 
     /// Removes everything from this address on, which lies in the last segment.
-    pub(in crate::store::file) fn truncate(&mut self, from: Address) {
+    pub(crate) fn truncate(&mut self, from: Address) {
         let removed = self.end.number().saturating_sub(from.number());
         self.log_bytes = self.log_bytes.saturating_sub(removed);
         self.end = self.end.min(from);
@@ -120,17 +116,17 @@ impl Recent {
         self.last_type = 0;
     }
 
-    pub(in crate::store::file) fn tally(&self) -> Tally {
+    pub(crate) fn tally(&self) -> Tally {
         let (commits, streams) = (self.commits.len() as u64, self.streams.len() as u64);
         Tally { commits, streams, types: self.types.clone() }
     }
 
     /// About how much log is covered.
-    pub(in crate::store::file) fn log_bytes(&self) -> u64 {
+    pub(crate) fn log_bytes(&self) -> u64 {
         self.log_bytes
     }
 
-    pub(in crate::store::file) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 
@@ -139,16 +135,16 @@ impl Recent {
         nearest(self.postings.get(&hash)?.all(), at, direction)
     }
 
-    pub(in crate::store::file) fn places(&self) -> &[Place] {
+    pub(crate) fn places(&self) -> &[Place] {
         &self.places
     }
 
-    pub(in crate::store::file) fn term_count(&self) -> u64 {
+    pub(crate) fn term_count(&self) -> u64 {
         self.postings.len() as u64
     }
 
     /// All pairs of hash and address, ascending.
-    pub(in crate::store::file) fn sorted_pairs(&self) -> Vec<(Hash, Address)> {
+    pub(crate) fn sorted_pairs(&self) -> Vec<(Hash, Address)> {
         let pairs = |(hash, postings): (&Hash, &Postings)| -> Vec<(Hash, Address)> {
             postings.all().iter().map(|address| (*hash, *address)).collect()
         };
@@ -169,7 +165,7 @@ pub(super) fn nearest(addresses: &[Address], at: Address, direction: Direction) 
 
 /// Takes a hash for what it is.
 #[derive(Debug, Default)]
-pub(in crate::store::file) struct AlreadyHashed(u64);
+pub(crate) struct AlreadyHashed(u64);
 
 impl Hasher for AlreadyHashed {
     fn finish(&self) -> u64 {

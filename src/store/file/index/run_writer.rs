@@ -17,10 +17,10 @@ use crate::store::file::cache::Cache;
 use crate::store::file::fault::{Fault, failed};
 
 /// Where the files of a store lie, and which store that is: where runs are made.
-pub(in crate::store::file) struct Workshop {
-    pub(in crate::store::file) storage: Arc<dyn Storage>,
-    pub(in crate::store::file) store: StoreId,
-    pub(in crate::store::file) cache: Arc<Cache>,
+pub(crate) struct Workshop {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) store: StoreId,
+    pub(crate) cache: Arc<Cache>,
 }
 
 type PairsOf<'a> = &'a mut dyn Iterator<Item = Result<Pair, Error>>;
@@ -28,11 +28,7 @@ type PlacesOf<'a> = &'a mut dyn Iterator<Item = Result<Place, Error>>;
 
 impl Workshop {
     /// Makes a run of recent events.
-    pub(in crate::store::file) fn run_of(
-        &self,
-        recent: &Recent,
-        coverage: Coverage,
-    ) -> Result<Run, Error> {
+    pub(crate) fn run_of(&self, recent: &Recent, coverage: Coverage) -> Result<Run, Error> {
         let mut pairs = recent.sorted_pairs().into_iter().map(Ok);
         let mut far: Option<Place> = None;
         let mut places = recent.places().iter().copied().filter_map(move |place| {
@@ -47,7 +43,7 @@ impl Workshop {
     }
 
     /// Makes one run of several, which lie behind one another. `between` is called every now and then meanwhile; its error ends the merge.
-    pub(in crate::store::file) fn merged(
+    pub(crate) fn merged(
         &self,
         runs: &[Arc<Run>],
         between: &mut dyn FnMut() -> Result<(), Error>,
@@ -64,7 +60,7 @@ impl Workshop {
     }
 
     /// Merges runs for as long as some are due. Files that are of no use any more are removed.
-    pub(in crate::store::file) fn merge_all(&self, runs: &mut Vec<Arc<Run>>) -> Result<(), Error> {
+    pub(crate) fn merge_all(&self, runs: &mut Vec<Arc<Run>>) -> Result<(), Error> {
         while let Some(due) = to_be_merged(runs) {
             let merged = self.merged(due, &mut || Ok(()))?;
             let rest = runs.len() - due.len();
@@ -105,7 +101,7 @@ const MERGED_MIN: usize = 4;
 
 /// The runs at the end that are to become one: at least four, of which none is much larger than all behind it together. So
 /// sizes grow geometrically, runs stay few, and each pair is written anew a logarithmic number of times.
-pub(in crate::store::file) fn to_be_merged(runs: &[Arc<Run>]) -> Option<&[Arc<Run>]> {
+pub(crate) fn to_be_merged(runs: &[Arc<Run>]) -> Option<&[Arc<Run>]> {
     let (mut count, mut bytes) = (0, 0);
     for run in runs.iter().rev() {
         if count > 0 && run.bytes() > 2 * bytes {

@@ -5,7 +5,7 @@ use super::terms::{Hash, Terms};
 use crate::store::filter::{Clause, Filter};
 
 /// Where the index says that matching events may be; `None` if it has to be everywhere.
-pub(in crate::store::file) fn cursor_for(filter: &Filter, terms: Terms) -> Option<Cursor> {
+pub(crate) fn cursor_for(filter: &Filter, terms: Terms) -> Option<Cursor> {
     let clauses = filter.clauses().iter().map(|clause| clause_cursor(clause, terms));
     clauses.collect::<Option<Vec<_>>>().map(|all| one_or(all, Cursor::Any))
 }

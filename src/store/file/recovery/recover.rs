@@ -19,20 +19,20 @@ use crate::store::file::scan::Tip;
 use crate::store::file::watermark::{Mark, Watermark};
 
 /// A store that is ready to be written to.
-pub(in crate::store::file) struct Recovered {
-    pub(in crate::store::file) identity: Identity,
-    pub(in crate::store::file) workshop: Workshop,
-    pub(in crate::store::file) log: Log,
-    pub(in crate::store::file) terms: Terms,
-    pub(in crate::store::file) sources: Sources,
-    pub(in crate::store::file) tip: Tip,
+pub(crate) struct Recovered {
+    pub(crate) identity: Identity,
+    pub(crate) workshop: Workshop,
+    pub(crate) log: Log,
+    pub(crate) terms: Terms,
+    pub(crate) sources: Sources,
+    pub(crate) tip: Tip,
     /// The last segment.
-    pub(in crate::store::file) segment: Segment,
-    pub(in crate::store::file) file: Arc<dyn StorageFile>,
+    pub(crate) segment: Segment,
+    pub(crate) file: Arc<dyn StorageFile>,
     /// How long its file is.
-    pub(in crate::store::file) file_length: u64,
-    pub(in crate::store::file) watermark: Watermark,
-    pub(in crate::store::file) report: RecoveryReport,
+    pub(crate) file_length: u64,
+    pub(crate) watermark: Watermark,
+    pub(crate) report: RecoveryReport,
 }
 
 /// How far the log is known to have been synced, and who says so.
@@ -50,7 +50,7 @@ impl Proven {
 
 /// Opens the store of a directory, of which this process has the lock; makes one if there is none. Indexes what no run
 /// covers, in parts of `recent_bytes` of log.
-pub(in crate::store::file) fn recover(
+pub(crate) fn recover(
     storage: Arc<dyn Storage>,
     cache: Arc<Cache>,
     recent_bytes: u32,
@@ -135,7 +135,7 @@ impl Recovered {
 }
 
 /// The watermark of a store, which is made if there is none, and what it says.
-pub(in crate::store::file) fn open_watermark(
+pub(crate) fn open_watermark(
     storage: &dyn Storage,
     store: StoreId,
 ) -> Result<(Watermark, Option<Mark>), Error> {

@@ -14,22 +14,22 @@ use crate::store::file::scan::{Scan, Step, Tip};
 use crate::store::file::segment::SEGMENT_HEADER_BYTES;
 
 /// The log up to a tip that moves on, and its index.
-pub(in crate::store::file) struct Replay<'r> {
-    pub(in crate::store::file) log: &'r Log,
-    pub(in crate::store::file) sources: Sources,
-    pub(in crate::store::file) tip: Tip,
+pub(crate) struct Replay<'r> {
+    pub(crate) log: &'r Log,
+    pub(crate) sources: Sources,
+    pub(crate) tip: Tip,
     /// How many events were read.
     pub(super) events: u64,
 }
 
 impl<'r> Replay<'r> {
     /// Goes on from a tip up to which the log is indexed.
-    pub(in crate::store::file) fn from(log: &'r Log, sources: Sources, tip: Tip) -> Self {
+    pub(crate) fn from(log: &'r Log, sources: Sources, tip: Tip) -> Self {
         Self { log, sources, tip, events: 0 }
     }
 
     /// Begins behind these runs.
-    pub(in crate::store::file) fn behind(log: &'r Log, terms: Terms, runs: Vec<Arc<Run>>) -> Self {
+    pub(crate) fn behind(log: &'r Log, terms: Terms, runs: Vec<Arc<Run>>) -> Self {
         let start = log.start();
         let first = log.first().expect("a store has a segment");
         let before = Position::new(first.header.first.get().saturating_sub(1));
@@ -125,7 +125,7 @@ impl<'r> Replay<'r> {
 
     /// Goes on up to an address that is not before the tip, and up to which the log is known to be synced. `each` comes behind
     /// every frame.
-    pub(in crate::store::file) fn up_to(
+    pub(crate) fn up_to(
         &mut self,
         end: Address,
         mut each: impl FnMut(&mut Self),
@@ -138,7 +138,7 @@ impl<'r> Replay<'r> {
 
     /// Makes a run of what was collected since the last, all of which has to be synced. If that fails it stays in memory, and
     /// is tried again with the next.
-    pub(in crate::store::file) fn make_run(&mut self, workshop: &Workshop) -> Result<(), Error> {
+    pub(crate) fn make_run(&mut self, workshop: &Workshop) -> Result<(), Error> {
         let part = self.sources.growing();
         self.sources.settle(self.tip.coverage(part.from, part.first));
         while let Some((part, coverage)) = self.sources.settled() {

@@ -13,19 +13,19 @@ use crate::store::file::log::Log;
 
 /// The runs of a directory.
 #[derive(Default)]
-pub(in crate::store::file) struct Runs {
+pub(crate) struct Runs {
     /// Those of use: they lie behind one another, from the beginning of the log on.
-    pub(in crate::store::file) kept: Vec<Arc<Run>>,
+    pub(crate) kept: Vec<Arc<Run>>,
     /// Those of no use, and why.
     pub(super) useless: Vec<(FileName, String)>,
     /// Up to where the log was synced, as the runs know.
-    pub(in crate::store::file) proven: Address,
+    pub(crate) proven: Address,
     /// Whether one is missing, perhaps because a writer has just merged it into another.
-    pub(in crate::store::file) is_one_missing: bool,
+    pub(crate) is_one_missing: bool,
 }
 
 /// Opens all runs but those that are known already, and chooses.
-pub(in crate::store::file) fn choose(
+pub(crate) fn choose(
     workshop: &Workshop,
     names: &[FileName],
     log: &Log,
@@ -70,7 +70,7 @@ pub(in crate::store::file) fn choose(
 }
 
 /// Checks that the log holds the frame that a run ends with.
-pub(in crate::store::file) fn confirm(log: &Log, run: &Run) -> Result<(), Error> {
+pub(crate) fn confirm(log: &Log, run: &Run) -> Result<(), Error> {
     let Coverage { last_frame, last, .. } = run.coverage;
     let name = FileName::Segment(last_frame.segment());
     let damaged = |fault: Fault| fault.at(name, last_frame.offset().into()).at_position(last);

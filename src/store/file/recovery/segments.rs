@@ -17,12 +17,12 @@ use crate::store::file::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::store::file::watermark::Mark;
 
 /// The files of the directory.
-pub(in crate::store::file) fn list(storage: &dyn Storage) -> Result<Vec<FileName>, Error> {
+pub(crate) fn list(storage: &dyn Storage) -> Result<Vec<FileName>, Error> {
     storage.list().map_err(failed("listing the directory of", FileName::Store))
 }
 
 /// Refuses a directory in which there is no store: nothing but the lock of somebody who looked for one.
-pub(in crate::store::file) fn check_is_store(names: &[FileName]) -> Result<(), Error> {
+pub(crate) fn check_is_store(names: &[FileName]) -> Result<(), Error> {
     let is_bare = names.iter().all(|name| *name == FileName::Lock);
     if is_bare { Err(Error::new(ErrorKind::NoStore)) } else { Ok(()) }
 }
@@ -55,7 +55,7 @@ pub(super) fn identity(
 }
 
 /// The identity in a store file.
-pub(in crate::store::file) fn read_identity(file: &dyn StorageFile) -> Result<Identity, Error> {
+pub(crate) fn read_identity(file: &dyn StorageFile) -> Result<Identity, Error> {
     let name = FileName::Store;
     let mut bytes = vec![0; STORE_BYTES + 1];
     let read = file.read_up_to(0, &mut bytes).map_err(failed("reading", name))?;
@@ -80,7 +80,7 @@ fn check_nothing_is_lost(storage: &Arc<dyn Storage>, names: &[FileName]) -> Resu
 }
 
 /// Where the last byte lies that is not zero, from an offset on.
-pub(in crate::store::file) fn last_non_zero(
+pub(crate) fn last_non_zero(
     file: &dyn StorageFile,
     name: FileName,
     from: u64,
@@ -117,20 +117,17 @@ fn make_store(storage: &Arc<dyn Storage>) -> Result<Identity, Error> {
 }
 
 /// Writes the file that says who a store is. With that it is complete.
-pub(in crate::store::file) fn write_store(
-    storage: &Arc<dyn Storage>,
-    identity: &Identity,
-) -> Result<(), Error> {
+pub(crate) fn write_store(storage: &Arc<dyn Storage>, identity: &Identity) -> Result<(), Error> {
     write_whole(storage, (FileName::StoreDraft, FileName::Store), &encode_store(identity))
 }
 
 /// A number that no payload contains but by the unlikeliest accident.
-pub(in crate::store::file) fn random_tag(storage: &dyn Storage) -> u64 {
+pub(crate) fn random_tag(storage: &dyn Storage) -> u64 {
     lower_half_of_large(storage.random())
 }
 
 /// Gives the spare file a header, which makes it a segment but for its name.
-pub(in crate::store::file) fn write_header(
+pub(crate) fn write_header(
     spare: &dyn StorageFile,
     header: &SegmentHeader,
     store: StoreId,
@@ -141,10 +138,7 @@ pub(in crate::store::file) fn write_header(
 }
 
 /// Turns the spare file into the segment of this number. When this returns, it is one for good.
-pub(in crate::store::file) fn name_segment(
-    storage: &Arc<dyn Storage>,
-    number: u32,
-) -> Result<(), Error> {
+pub(crate) fn name_segment(storage: &Arc<dyn Storage>, number: u32) -> Result<(), Error> {
     let segment = FileName::Segment(number);
     storage.rename(FileName::Spare, segment).map_err(failed("renaming", FileName::Spare))?;
     storage.sync_names().map_err(failed("syncing the name of", segment))
@@ -164,11 +158,7 @@ fn write_whole(
 }
 
 /// Reads the headers of all segments into the log, and checks that each follows the one before.
-pub(in crate::store::file) fn collect(
-    workshop: &Workshop,
-    names: &[FileName],
-    log: &Log,
-) -> Result<(), Error> {
+pub(crate) fn collect(workshop: &Workshop, names: &[FileName], log: &Log) -> Result<(), Error> {
     while add_next(workshop, log)? {}
     let found = log.last().map_or(0, |last| last.header.number);
     if found < numbers(names).last().copied().unwrap_or(1) {
@@ -178,7 +168,7 @@ pub(in crate::store::file) fn collect(
 }
 
 /// Takes the segment that follows the last into the log, if there is one.
-pub(in crate::store::file) fn add_next(workshop: &Workshop, log: &Log) -> Result<bool, Error> {
+pub(crate) fn add_next(workshop: &Workshop, log: &Log) -> Result<bool, Error> {
     let before = log.last();
     let number = before.map_or(1, |before| before.header.number + 1);
     let Some(segment) = read_header(workshop, number)? else { return Ok(false) };
@@ -190,7 +180,7 @@ pub(in crate::store::file) fn add_next(workshop: &Workshop, log: &Log) -> Result
 }
 
 /// Checks that the log has the segment of which a mark tells.
-pub(in crate::store::file) fn confirm_mark(log: &Log, mark: &Mark) -> Result<(), Error> {
+pub(crate) fn confirm_mark(log: &Log, mark: &Mark) -> Result<(), Error> {
     let what = match log.segment(mark.end.segment()) {
         Some(segment) if segment.header.tag == mark.tag => return Ok(()),
         Some(_) => "it is not the segment of which the watermark tells",
