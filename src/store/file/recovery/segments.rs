@@ -28,7 +28,7 @@ pub(crate) fn check_is_store(names: &[FileName]) -> Result<(), Error> {
 }
 
 /// The numbers of the segments in the directory, ascending.
-fn numbers(names: &[FileName]) -> Vec<u32> {
+pub(crate) fn numbers(names: &[FileName]) -> Vec<u32> {
     let number = |name: &FileName| match name {
         FileName::Segment(number) => Some(*number),
         _ => None,
