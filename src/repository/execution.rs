@@ -126,7 +126,7 @@ impl<'r, A: Aggregate> Execution<'r, A> {
             return Ok(stage.into_outcome(Vec::new(), &occasion));
         }
         let last = stage.len() - 1;
-        let commit = stage.write_to(self.commit.clone())?;
+        let commit = stage.add_to(self.commit.clone())?;
         let appended = self.binding.backing.store.append(commit).map_err(|error| match error {
             AppendError::Store(error) if error.stream().is_none() => {
                 AppendError::Store(error.in_stream(stream.clone()))

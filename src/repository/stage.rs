@@ -111,17 +111,14 @@ impl<A: Aggregate> Stage<A> {
         Ok((write.with_metadata(Arc::clone(&occasion.metadata)).with_tags(tags), event))
     }
 
-    /// Adds what was decided to a commit.
-    pub(crate) fn write_to(&mut self, commit: Commit) -> Result<Commit, Error> {
+    /// Adds what was decided to a commit; or, where nothing was, requires that what was seen still holds.
+    pub(crate) fn add_to(&mut self, commit: Commit) -> Result<Commit, Error> {
         self.check_whole()?;
-        let expected = Expected::Exactly(self.stored_version());
-        Ok(commit.write(self.stream.clone(), expected, std::mem::take(&mut self.writes)))
-    }
-
-    /// Requires, where nothing was decided, that what was seen still holds.
-    pub(crate) fn guard_in(&self, commit: Commit) -> Result<Commit, Error> {
-        self.check_whole()?;
-        Ok(commit.guard(self.stream.clone(), Expected::Exactly(self.stored_version())))
+        let (stream, expected) = (self.stream.clone(), Expected::Exactly(self.stored_version()));
+        if self.is_empty() {
+            return Ok(commit.guard(stream, expected));
+        }
+        Ok(commit.write(stream, expected, std::mem::take(&mut self.writes)))
     }
 
     /// Takes note that the events were written, the last of them as the commit's `last`th, counted from 0.
