@@ -16,7 +16,7 @@ use crate::store::file::recovery::{
 };
 use crate::store::file::scan::{Scan, Step, Tip};
 use crate::store::file::segment::SEGMENT_HEADER_BYTES;
-use crate::store::file::watermark::Mark;
+use crate::store::file::watermark::{Mark, Watermark};
 
 /// What a backup came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +61,8 @@ pub fn backup(
     if there != sections.store && there != StoreId::default() {
         return Err(Error::new(ErrorKind::Occupied).detail("by another store"));
     }
-    let (end, mark) = (sections.synced, open_watermark(&*target, sections.store)?.1);
+    let (watermark, mark) = open_watermark(&*target, sections.store)?;
+    let end = sections.synced;
     if let Some(mark) = mark.filter(|mark| mark.end > end) {
         let (reaches, head) = (mark.position, sections.head);
         let detail = format!(
@@ -74,6 +75,7 @@ pub fn backup(
         source,
         target,
         end,
+        watermark,
         mark,
         is_new: said.is_err(),
         tip: Tip::at(Address::MIN, Position::START, 0, i64::MIN),
@@ -100,7 +102,7 @@ pub fn backup(
         return Err(what.at(FileName::Segment(copy.end.segment()), copy.end.offset().into()));
     }
     copy.index(&sections, &copied)?;
-    copy.watermark(&sections)?;
+    copy.mark(&sections)?;
     if copy.is_new {
         let identity = sections.identity.expect("there is no finding about it");
         write_store(&copy.target, &identity)?;
@@ -115,6 +117,7 @@ struct Copying {
     /// Where the backup is to end.
     end: Address,
     /// How far an earlier one is known to be synced.
+    watermark: Watermark,
     mark: Option<Mark>,
     /// Whether there is none that says who it is, and so none that opens.
     is_new: bool,
@@ -216,13 +219,12 @@ impl Copying {
     }
 
     /// Writes down how far the backup goes.
-    fn watermark(&self, sections: &Sections) -> Result<(), Error> {
+    fn mark(&mut self, sections: &Sections) -> Result<(), Error> {
         let name = FileName::Watermark;
-        let (mut watermark, _) = open_watermark(&*self.target, sections.store)?;
         let last = sections.all.iter().find(|section| section.number == self.end.segment());
         let tag = last.map_or(0, |section| section.tag);
         let mark = Mark { tag, end: self.end, position: self.tip.head, is_shut: true };
-        let written = watermark.write(mark).and_then(|()| watermark.sync());
+        let written = self.watermark.write(mark).and_then(|()| self.watermark.sync());
         written.map_err(failed("writing", name))?;
         self.target.sync_names().map_err(failed("syncing the name of", name))
     }
