@@ -173,8 +173,7 @@ impl FileOptions {
     pub fn open(self, path: impl AsRef<Path>) -> Result<FileStore, Error> {
         let path = path.as_ref();
         let directory = Directory::new(path).map_err(|source| {
-            let detail = format!("making the directory {}", path.display());
-            Error::new(ErrorKind::Store).detail(detail).caused_by(source)
+            Error::store(source).detail(format!("making the directory {}", path.display()))
         })?;
         self.open_on(directory)
     }
