@@ -1,12 +1,11 @@
 //! Keeping up with a log that another process writes: what of it is known to be synced, and reading that.
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::address::Address;
 use super::cache::Cache;
-use super::fault::failed;
+use super::fault::{failed, find};
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader};
 use super::index::{Run, Sources, Terms, Workshop};
 use super::log::Log;
@@ -131,9 +130,9 @@ impl Chase {
         let name = FileName::Watermark;
         let file = match &self.watermark {
             Some(file) => file,
-            None => match self.workshop.storage.open(name) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                opened => self.watermark.insert(opened.map_err(failed("opening", name))?),
+            None => match find(&*self.workshop.storage, name)? {
+                Some(file) => self.watermark.insert(file),
+                None => return Ok(None),
             },
         };
         let read = Watermark::read(Arc::clone(file), self.workshop.store);

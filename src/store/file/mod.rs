@@ -41,7 +41,7 @@ mod follower;
 pub mod care;
 
 pub use beginning::Identity;
-pub(crate) use fault::failed;
+pub(crate) use fault::{failed, find};
 pub use file_store::FileStore;
 pub use follower::Follower;
 pub use options::{Durability, FileOptions, Upkeep};

@@ -9,7 +9,7 @@ use crate::progress::Progress;
 use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::address::Address;
 use crate::store::file::beginning::StoreId;
-use crate::store::file::fault::{Fault, failed};
+use crate::store::file::fault::{Fault, failed, find};
 use crate::store::file::file_store::lock;
 use crate::store::file::recovery::{
     last_non_zero, list, name_segment, open_watermark, write_store,
@@ -205,12 +205,8 @@ impl Copying {
 
     fn whole_file(&self, name: FileName) -> Result<(), Error> {
         let draft = FileName::RunDraft;
-        let from = match self.source.open(name) {
-            Ok(file) => file,
-            // The store has merged it into another meanwhile; the backup makes it anew when it is opened.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(failed("opening", name)(error)),
-        };
+        // The store may have merged it into another meanwhile; the backup makes it anew when it is opened.
+        let Some(from) = find(&*self.source, name)? else { return Ok(()) };
         let into = self.target.create(draft).map_err(failed("making", draft))?;
         from.copy_to(&*into, 0..u64::MAX).map_err(failed("copying", name))?;
         into.sync().map_err(failed("syncing", draft))?;

@@ -10,7 +10,7 @@ use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::address::Address;
 use crate::store::file::beginning::{Identity, StoreId};
 use crate::store::file::cache::Cache;
-use crate::store::file::fault::failed;
+use crate::store::file::fault::{failed, find};
 use crate::store::file::frame::FrameHeader;
 use crate::store::file::index::{Sources, Terms, Workshop};
 use crate::store::file::log::{Log, Segment};
@@ -140,13 +140,11 @@ pub(crate) fn open_watermark(
     store: StoreId,
 ) -> Result<(Watermark, Option<Mark>), Error> {
     let name = FileName::Watermark;
-    let file = match storage.open(name) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            storage.create(name).and_then(|file| storage.sync_names().map(|()| file))
-        }
-        other => other,
+    let made = || storage.create(name).and_then(|file| storage.sync_names().map(|()| file));
+    let file = match find(storage, name)? {
+        Some(file) => file,
+        None => made().map_err(failed("making", name))?,
     };
-    let file = file.map_err(failed("opening", name))?;
     Watermark::read(file, store).map_err(failed("reading", name))
 }
 

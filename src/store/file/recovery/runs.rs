@@ -1,12 +1,11 @@
 //! Which index runs are of use.
 
-use std::io;
 use std::sync::Arc;
 
 use crate::error::Error;
 use crate::storage::FileName;
 use crate::store::file::address::Address;
-use crate::store::file::fault::{Fault, failed};
+use crate::store::file::fault::{Fault, find};
 use crate::store::file::frame::{FRAME_HEADER_BYTES, FrameHeader};
 use crate::store::file::index::{Coverage, Run, Workshop};
 use crate::store::file::log::Log;
@@ -38,14 +37,11 @@ pub(crate) fn choose(
             found.push(Arc::clone(run));
             continue;
         }
-        let file = match storage.open(name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                runs.is_one_missing = true;
-                continue;
-            }
-            opened => cache.adopt(opened.map_err(failed("opening", name))?),
+        let Some(file) = find(&**storage, name)? else {
+            runs.is_one_missing = true;
+            continue;
         };
-        match Run::open(name, file, *store, Arc::clone(cache))? {
+        match Run::open(name, cache.adopt(file), *store, Arc::clone(cache))? {
             Ok(run) => found.push(Arc::new(run)),
             Err(fault @ Fault::Unknown { .. }) => return Err(fault.at(name, 0)),
             Err(fault) => runs.useless.push((name, fault.to_string())),

@@ -10,7 +10,7 @@ use crate::position::Position;
 use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::beginning::{Identity, STORE_BYTES, StoreId, decode_store, encode_store};
 use crate::store::file::bytes::lower_half_of_large;
-use crate::store::file::fault::{Fault, failed};
+use crate::store::file::fault::{Fault, failed, find};
 use crate::store::file::index::Workshop;
 use crate::store::file::log::{Log, Segment};
 use crate::store::file::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
@@ -43,15 +43,11 @@ pub(super) fn identity(
     storage: &Arc<dyn Storage>,
     names: &[FileName],
 ) -> Result<(Identity, bool), Error> {
-    let name = FileName::Store;
-    match storage.open(name) {
-        Ok(file) => Ok((read_identity(&*file)?, false)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            check_nothing_is_lost(storage, names)?;
-            Ok((make_store(storage)?, true))
-        }
-        Err(error) => Err(failed("opening", name)(error)),
+    if let Some(file) = find(&**storage, FileName::Store)? {
+        return Ok((read_identity(&*file)?, false));
     }
+    check_nothing_is_lost(storage, names)?;
+    Ok((make_store(storage)?, true))
 }
 
 /// The identity in a store file.
