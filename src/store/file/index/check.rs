@@ -59,7 +59,7 @@ impl Ought {
         }
         self.tally.commits += u64::from(event.commit().is_first());
         self.tally.streams += u64::from(event.version() == Version::new(1));
-        let event_type = self.terms.event_type_name(event.event_type());
+        let event_type = self.terms.event_type(event.event_type());
         if self.last_type != event_type {
             self.tally.types.insert(event_type);
             self.last_type = event_type;

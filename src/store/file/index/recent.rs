@@ -84,7 +84,7 @@ impl Recent {
         }
         self.commits.extend(event.commit().is_first().then_some(address));
         self.streams.extend((event.version() == Version::new(1)).then_some(address));
-        let event_type = self.terms.event_type_name(event.event_type());
+        let event_type = self.terms.event_type(event.event_type());
         if self.last_type != event_type {
             self.types.insert(event_type);
             self.last_type = event_type;

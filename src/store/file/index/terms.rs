@@ -1,7 +1,7 @@
 //! What events are found by.
 
 use crate::event::{GAP, RecordedEvent};
-use crate::id::{Category, CorrelationId, EventId, EventType, StreamId, Tag};
+use crate::id::{Category, CorrelationId, EventId, Tag};
 use crate::store::file::beginning::StoreId;
 use crate::store::file::bytes::lower_half_of_large;
 
@@ -55,9 +55,9 @@ impl Terms {
     /// Every term that an event stands under.
     pub(crate) fn of_event(self, event: &RecordedEvent<'_>, mut each: impl FnMut(Hash)) {
         let stream = event.stream();
-        each(self.hash(Kind::Stream, stream.as_str().as_bytes()));
+        each(self.stream(stream.as_str()));
         each(self.hash(Kind::Category, stream.category().as_bytes()));
-        each(self.hash(Kind::Type, event.event_type().as_bytes()));
+        each(self.event_type(event.event_type()));
         event.tags().for_each(|tag| each(self.hash(Kind::Tag, tag.as_bytes())));
         if let Some(correlation) = event.correlation() {
             each(self.correlation(correlation));
@@ -68,28 +68,20 @@ impl Terms {
         each(self.event_id(event.event_id()));
     }
 
-    pub(crate) fn stream(self, stream: &StreamId) -> Hash {
-        self.stream_name(stream.as_str().as_bytes())
-    }
-
-    pub(crate) fn stream_name(self, name: &[u8]) -> Hash {
-        self.hash(Kind::Stream, name)
+    pub(crate) fn stream(self, name: impl AsRef<str>) -> Hash {
+        self.hash(Kind::Stream, name.as_ref().as_bytes())
     }
 
     pub(crate) fn category(self, category: &Category) -> Hash {
         self.hash(Kind::Category, category.as_str().as_bytes())
     }
 
-    pub(crate) fn event_type(self, event_type: &EventType) -> Hash {
-        self.event_type_name(event_type.as_str())
-    }
-
-    pub(crate) fn event_type_name(self, name: &str) -> Hash {
-        self.hash(Kind::Type, name.as_bytes())
+    pub(crate) fn event_type(self, name: impl AsRef<str>) -> Hash {
+        self.hash(Kind::Type, name.as_ref().as_bytes())
     }
 
     pub(crate) fn gaps(self) -> Hash {
-        self.event_type_name(GAP)
+        self.event_type(GAP)
     }
 
     pub(crate) fn tag(self, tag: &Tag) -> Hash {
