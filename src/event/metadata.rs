@@ -25,6 +25,7 @@ use crate::id::{CorrelationId, EventId};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
+#[must_use = "metadata is of no use before it is added to something"]
 pub struct Metadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     correlation: Option<CorrelationId>,
@@ -40,41 +41,35 @@ pub struct Metadata {
 
 impl Metadata {
     /// Nothing known yet.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Says what this belongs to.
-    #[must_use]
     pub fn with_correlation(mut self, correlation: CorrelationId) -> Self {
         self.correlation = Some(correlation);
         self
     }
 
     /// Says which event caused this.
-    #[must_use]
     pub fn with_causation(mut self, cause: EventId) -> Self {
         self.causation = Some(cause);
         self
     }
 
     /// Says who did it.
-    #[must_use]
     pub fn with_actor(mut self, actor: impl Into<String>) -> Self {
         self.actor = Some(actor.into());
         self
     }
 
     /// Says when it happened, where that is not when it was recorded. The time is cut to microseconds.
-    #[must_use]
     pub fn with_occurred_at(mut self, time: DateTime<Utc>) -> Self {
         self.occurred_at = Some(to_micros(time));
         self
     }
 
     /// Adds a header; a header of the same name is replaced.
-    #[must_use]
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.insert(name.into(), value.into());
         self

@@ -21,6 +21,7 @@ use crate::position::SchemaVersion;
 /// # Ok::<(), annals::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[must_use = "an event is not written before it is appended"]
 pub struct NewEvent {
     id: Option<EventId>,
     event_type: EventType,
@@ -63,28 +64,24 @@ impl NewEvent {
 
     /// Gives the event an id of the caller's own, which makes its append repeatable: a commit that is sent again
     /// unchanged is recognised and not written twice. Without one, the store makes an id that is new each time.
-    #[must_use]
     pub fn with_id(mut self, id: EventId) -> Self {
         self.id = Some(id);
         self
     }
 
     /// Says which version of its type's shape the payload has; [`SchemaVersion::FIRST`] unless said otherwise.
-    #[must_use]
     pub fn with_schema(mut self, schema: SchemaVersion) -> Self {
         self.schema = schema;
         self
     }
 
     /// Adds what is known about the event. The events of a commit can share it.
-    #[must_use]
     pub fn with_metadata(mut self, metadata: impl Into<Arc<Metadata>>) -> Self {
         self.metadata = metadata.into();
         self
     }
 
     /// Adds the tags under which the event is to be found.
-    #[must_use]
     pub fn with_tags(mut self, tags: Tags) -> Self {
         self.tags = tags;
         self
@@ -115,7 +112,6 @@ impl NewEvent {
     }
 
     /// What is known about it.
-    #[must_use]
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
