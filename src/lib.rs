@@ -136,6 +136,7 @@
 //!
 //! * `testing`: the contract suite for stores, `testing::contract`. Brings proptest. Off by default.
 
+mod bytes;
 pub mod id;
 mod position;
 mod clock;

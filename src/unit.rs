@@ -78,7 +78,8 @@ impl Unit<'_> {
             return Err(Error::new(ErrorKind::OtherStore).in_stream(stream));
         }
         if !self.staged.contains_key(&stream) {
-            let stage = Stage::load(binding, stream.clone(), Some(self.instant(&stream)?))?;
+            let loaded = binding.load_as_of(&stream, self.instant(&stream)?)?;
+            let stage = Stage::of(stream.clone(), loaded);
             self.order.push(stream.clone());
             self.staged
                 .insert(stream.clone(), Box::new(Member { binding: binding.clone(), stage }));
@@ -165,12 +166,10 @@ impl Unit<'_> {
         for stream in self.order.drain(..) {
             let Some(mut member) = self.staged.remove(&stream) else { continue };
             let len = member.len();
+            commit = member.add_to(commit)?;
+            events += len;
             if len > 0 {
-                commit = member.write_to(commit)?;
-                events += len;
                 members.push((member, events - 1));
-            } else {
-                commit = member.guard_in(commit)?;
             }
         }
         if members.is_empty() {
@@ -247,8 +246,7 @@ struct Member<A: Aggregate> {
 trait Staged {
     fn as_any(&mut self) -> &mut dyn Any;
     fn len(&self) -> usize;
-    fn write_to(&mut self, commit: Commit) -> Result<Commit, Error>;
-    fn guard_in(&self, commit: Commit) -> Result<Commit, Error>;
+    fn add_to(&mut self, commit: Commit) -> Result<Commit, Error>;
     fn written(&mut self, appended: &Appended, last: usize) -> Result<(), Error>;
 }
 
@@ -261,12 +259,8 @@ impl<A: Aggregate> Staged for Member<A> {
         self.stage.len()
     }
 
-    fn write_to(&mut self, commit: Commit) -> Result<Commit, Error> {
-        self.stage.write_to(commit)
-    }
-
-    fn guard_in(&self, commit: Commit) -> Result<Commit, Error> {
-        self.stage.guard_in(commit)
+    fn add_to(&mut self, commit: Commit) -> Result<Commit, Error> {
+        self.stage.add_to(commit)
     }
 
     fn written(&mut self, appended: &Appended, last: usize) -> Result<(), Error> {

@@ -104,7 +104,6 @@ pub trait Aggregate: Default + Send + Sync + 'static {
     }
 
     /// What became of old events; nothing unless said otherwise.
-    #[must_use]
     fn upcasters() -> Upcasters {
         Upcasters::new()
     }
@@ -177,7 +176,6 @@ impl<'a, A: Aggregate> Context<'a, A> {
     }
 
     /// All that came with the command.
-    #[must_use]
     pub fn metadata(&self) -> &'a Metadata {
         &self.occasion.metadata
     }

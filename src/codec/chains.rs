@@ -24,20 +24,12 @@ pub(super) struct Current {
     pub(super) payload: Vec<u8>,
 }
 
-/// Why a stored event cannot be brought up to date.
-pub(super) enum ChainError {
-    /// Its version is above the last one known.
-    Newer { known: SchemaVersion },
-    /// A rule failed.
-    Upcast { event_type: String, version: u32, source: Failure },
-}
-
 impl Chains {
     /// Checks that every version has one rule, and that every rule leads to something that `shape` reads.
     pub(super) fn new(upcasters: Upcasters, shape: &Shape) -> Result<Self, Error> {
         let mut chains = Self { rules: BTreeMap::new(), ends: BTreeMap::new() };
         let (mut renames, mut steps) = (Vec::new(), Vec::new());
-        let rules = upcasters.rules();
+        let rules = upcasters.rules;
         if rules.len() > RULES_MAX {
             return Err(
                 Error::new(ErrorKind::Upcasters).detail(format!("more than {RULES_MAX} rules"))
@@ -218,10 +210,10 @@ impl Chains {
         event_type: &str,
         version: SchemaVersion,
         payload: &[u8],
-    ) -> Result<Vec<Current>, ChainError> {
+    ) -> Result<Vec<Current>, Error> {
         let known = self.end(event_type);
         if version > known {
-            return Err(ChainError::Newer { known });
+            return Err(Error::new(ErrorKind::NewerSchema { known }));
         }
         let mut current = Vec::new();
         self.apply(event_type, version.get(), payload.to_vec(), &mut current)?;
@@ -234,13 +226,15 @@ impl Chains {
         version: u32,
         payload: Vec<u8>,
         current: &mut Vec<Current>,
-    ) -> Result<(), ChainError> {
+    ) -> Result<(), Error> {
         let Some(rule) = self.rule(event_type, version) else {
             current.push(Current { event_type: event_type.to_owned(), payload });
             return Ok(());
         };
-        let failed =
-            |source| ChainError::Upcast { event_type: event_type.to_owned(), version, source };
+        let failed = |source: Failure| {
+            let detail = format!("the one that reads {event_type} v{version}");
+            Error::new(ErrorKind::Upcast).detail(detail).caused_by(source)
+        };
         for upcasted in (rule.convert)(&payload).map_err(failed)? {
             let declared = |target: &&Target| target.event_type == upcasted.event_type;
             let Some(target) = rule.targets.iter().find(declared) else {
@@ -363,10 +357,9 @@ mod tests {
         let chains =
             chains(Upcasters::new().split("X", 1, ["A"], |_: Value| vec![Upcasted::new("B", &0)]))
                 .unwrap();
-        let Err(ChainError::Upcast { source, .. }) = chains.upcast("X", SchemaVersion::FIRST, b"0")
-        else {
-            panic!("refused");
-        };
+        let refused = chains.upcast("X", SchemaVersion::FIRST, b"0").err().unwrap();
+        assert_eq!(*refused.kind(), ErrorKind::Upcast);
+        let source = std::error::Error::source(&refused).unwrap();
         assert_eq!(source.to_string(), "B is not among its targets");
     }
 }

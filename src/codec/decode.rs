@@ -137,6 +137,8 @@ mod tests {
             note: Option<String>,
         },
         Nested(Box<Event>),
+        #[serde(rename = "\"é\\")]
+        Renamed(u8),
     }
 
     #[test]
@@ -151,12 +153,12 @@ mod tests {
                 r#"{"wide":340282366920938463463374607431768211454,"note":null}"#,
             ),
             (Event::Nested(Box::new(Event::Newtype(7))), r#"{"Newtype":7}"#),
+            (Event::Renamed(7), "7"),
         ];
         for (event, expected) in events {
-            let mut payload = Vec::new();
-            let name = encode(&event, &mut payload).unwrap();
+            let (name, payload) = encode(&event).unwrap();
             assert_eq!(std::str::from_utf8(&payload).unwrap(), expected);
-            assert_eq!(decode::<Event>(name, &payload).unwrap(), event);
+            assert_eq!(decode::<Event>(&name, &payload).unwrap(), event);
         }
     }
 
@@ -184,9 +186,15 @@ mod tests {
 
     #[test]
     fn only_variants_are_encoded() {
-        let refused = encode(&7, &mut Vec::new()).unwrap_err().to_string();
+        let refused = encode(&7).unwrap_err().to_string();
         assert_eq!(refused, "it serializes as a number, not as a variant of an enum");
-        assert!(encode(&vec![1], &mut Vec::new()).is_err());
-        assert!(encode(&serde_json::json!({"a": 1}), &mut Vec::new()).is_err());
+        assert!(encode(&vec![1]).is_err());
+        assert!(encode(&serde_json::json!({})).is_err());
+        // What only looks like a variant does not read back as one.
+        for json in [r#"{"Newtype":1,"Other":2}"#, r#"{"Other":1}"#, r#""Newtype""#] {
+            let value: serde_json::Value = serde_json::from_str(json).unwrap();
+            let (name, payload) = encode(&value).unwrap();
+            assert!(decode::<Event>(&name, &payload).is_err(), "{json}");
+        }
     }
 }

@@ -1,13 +1,12 @@
 //! An aggregate's whole translation between events and what is stored.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::chains::{ChainError, Chains, Current};
+use super::chains::{Chains, Current};
 use super::decode::decode;
 use super::encode::encode;
 use super::shape::{Name, Shape};
@@ -63,14 +62,13 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
     /// are read, a value whose JSON is not one of its type.
     pub(crate) fn encode(&self, event: &E) -> Result<(NewEvent, E), Error> {
         let refuse = || Error::new(ErrorKind::Encode);
-        let mut payload = Vec::new();
-        let name = encode(event, &mut payload).map_err(|source| refuse().caused_by(source))?;
-        let Some((event_type, schema)) = self.stamps.get(name) else {
+        let (name, payload) = encode(event).map_err(|source| refuse().caused_by(source))?;
+        let Some((event_type, schema)) = self.stamps.get(&*name) else {
             return Err(
                 refuse().detail(format!("the variant is written as {name:?}, which is not read"))
             );
         };
-        let read_back = decode(name, &payload).map_err(|source| {
+        let read_back = decode(&name, &payload).map_err(|source| {
             refuse()
                 .of_event(event_type.clone(), *schema)
                 .detail("it does not read back")
@@ -101,20 +99,13 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
     fn decode_old(&self, stored: &RecordedEvent<'_>) -> Result<Vec<(String, E)>, Error> {
         let name = stored.event_type();
         if !self.knows(name) {
-            return Err(of_stored(ErrorKind::UnknownEvent, stored));
+            return Err(of_stored(Error::new(ErrorKind::UnknownEvent), stored));
         }
         let upcasted = self.chains.upcast(name, stored.schema(), stored.payload());
-        let current = upcasted.map_err(|failure| match failure {
-            ChainError::Newer { known } => of_stored(ErrorKind::NewerSchema { known }, stored),
-            ChainError::Upcast { event_type, version, source } => {
-                of_stored(ErrorKind::Upcast, stored)
-                    .detail(format!("the one that reads {event_type} v{version}"))
-                    .caused_by(source)
-            }
-        })?;
+        let current = upcasted.map_err(|error| of_stored(error, stored))?;
         let event = |current: Current| match decode(&current.event_type, &current.payload) {
             Ok(event) => Ok((current.event_type, event)),
-            Err(source) => Err(of_stored(ErrorKind::Decode, stored)
+            Err(source) => Err(of_stored(Error::new(ErrorKind::Decode), stored)
                 .detail(format!("after it was upcast to {}", current.event_type))
                 .caused_by(source)),
         };
@@ -125,7 +116,7 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
     fn undecodable(&self, stored: &RecordedEvent<'_>, source: serde_json::Error) -> Error {
         let known = self.shape.reads(stored.event_type());
         let kind = if known { ErrorKind::Decode } else { ErrorKind::UnknownEvent };
-        of_stored(kind, stored).caused_by(source)
+        of_stored(Error::new(kind), stored).caused_by(source)
     }
 
     /// Whether events that were stored under this name are read, or were at some time.
@@ -175,15 +166,9 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
 }
 
 /// An error about a stored event, with all that tells which one.
-fn of_stored(kind: ErrorKind, stored: &RecordedEvent<'_>) -> Error {
-    Error::new(kind)
+fn of_stored(error: Error, stored: &RecordedEvent<'_>) -> Error {
+    error
         .in_stream(stored.stream().to_stream_id())
         .at_position(stored.position())
         .of_event(stored.to_event_type(), stored.schema())
-}
-
-impl<E> fmt::Debug for EventCodec<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventCodec").field("names", &self.shape.names()).finish_non_exhaustive()
-    }
 }

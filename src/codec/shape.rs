@@ -1,12 +1,11 @@
 //! What serde reveals of a type without a value of it.
 
-use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use serde::de::value::StrDeserializer;
+use serde::de::value::{Error as Stopped, StrDeserializer};
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, VariantAccess,
-    Visitor,
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, Expected,
+    VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
@@ -19,10 +18,9 @@ pub(super) struct Shape {
 }
 
 /// A name under which a variant is read.
-#[derive(Debug)]
 pub(crate) struct Name {
     pub(crate) name: &'static str,
-    /// The number of the variant; aliases share it.
+    /// A number that stands for the variant; aliases share it.
     pub(crate) variant: u64,
     pub(crate) content: Content,
 }
@@ -85,7 +83,7 @@ pub(crate) fn field_names<T: DeserializeOwned>() -> &'static [&'static str] {
 fn probe<T: DeserializeOwned>(variant: &str) -> (Found, Stopped) {
     let mut found = Found::default();
     match T::deserialize(Probe { variant, found: &mut found }) {
-        Ok(_) => (found, Stopped("nothing at all".to_owned())),
+        Ok(_) => (found, Stopped::custom("nothing at all")),
         Err(stopped) => (found, stopped),
     }
 }
@@ -115,41 +113,17 @@ pub(crate) enum Content {
     Value,
 }
 
-/// A deserializer that notes what it is asked for and then stops.
+/// A deserializer that notes what it is asked for and then stops, with that as its error.
 struct Probe<'a> {
     variant: &'a str,
     found: &'a mut Found,
-}
-
-/// How a probe ends: with what the type asked for.
-#[derive(Debug)]
-struct Stopped(String);
-
-impl fmt::Display for Stopped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Stopped {}
-
-impl serde::de::Error for Stopped {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(message.to_string())
-    }
 }
 
 impl<'de> Deserializer<'de> for Probe<'_> {
     type Error = Stopped;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stopped> {
-        struct Expectation<V>(V);
-        impl<'de, V: Visitor<'de>> fmt::Display for Expectation<V> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.expecting(f)
-            }
-        }
-        Err(Stopped(Expectation(visitor).to_string()))
+        Err(Stopped::custom(&visitor as &dyn Expected))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -169,7 +143,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
         _visitor: V,
     ) -> Result<V::Value, Stopped> {
         self.found.fields = Some(fields);
-        Err(Stopped(format!("struct {name}")))
+        Err(Stopped::custom(format_args!("struct {name}")))
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -191,38 +165,22 @@ impl<'de> EnumAccess<'de> for Probe<'_> {
     type Variant = Self;
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Stopped> {
-        let name: StrDeserializer<'_, Stopped> = self.variant.into_deserializer();
-        let identifier = seed.deserialize(name)?;
+        let identifier = seed.deserialize(StrDeserializer::<Stopped>::new(self.variant))?;
         // A derived implementation reads the name into a private enum with one variant for each of the type's, so
-        // its discriminant tells which names are aliases of one another. Of others nothing is known.
+        // its discriminant tells which names are aliases of one another. Of others nothing is known. It shows itself only
+        // to a hasher.
         let is_derived = std::any::type_name::<V::Value>().ends_with("__Field");
-        let mut number = Number::default();
-        std::mem::discriminant(&identifier).hash(&mut number);
-        self.found.variant = Some(if is_derived { Some(number.0) } else { None });
+        let mut hasher = DefaultHasher::new();
+        std::mem::discriminant(&identifier).hash(&mut hasher);
+        self.found.variant = Some(is_derived.then(|| hasher.finish()));
         Ok((identifier, self))
-    }
-}
-
-/// Takes the number out of a discriminant, which shows it only to a hasher.
-#[derive(Default)]
-struct Number(u64);
-
-impl Hasher for Number {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes.iter().rev() {
-            self.0 = (self.0 << 8) | u64::from(*byte);
-        }
     }
 }
 
 impl Probe<'_> {
     fn stop_at<T>(self, content: Content) -> Result<T, Stopped> {
         self.found.content = Some(content);
-        Err(Stopped("the content of a variant".to_owned()))
+        Err(Stopped::custom("the content of a variant"))
     }
 }
 
@@ -254,8 +212,11 @@ impl<'de> VariantAccess<'de> for Probe<'_> {
 }
 
 #[cfg(test)]
-#[expect(dead_code, reason = "the types are only looked at")]
 mod tests {
+    #![expect(dead_code, reason = "the types are only looked at")]
+
+    use std::fmt;
+
     use serde::Deserialize;
 
     use super::*;

@@ -44,8 +44,9 @@ use serde::de::DeserializeOwned;
 /// The chain is checked when a [`Repository`](crate::Repository) is made: a gap, a duplicate, a cycle, or a rule that leads to a type
 /// the aggregate does not read is an error of the kind [`Upcasters`](crate::ErrorKind::Upcasters).
 #[derive(Debug, Default)]
+#[must_use = "upcasters do nothing before an aggregate returns them"]
 pub struct Upcasters {
-    rules: Vec<Rule>,
+    pub(super) rules: Vec<Rule>,
 }
 
 /// Where a rule leads: a stored type, and the version of its shape at which it is entered.
@@ -110,13 +111,11 @@ impl fmt::Debug for Rule {
 
 impl Upcasters {
     /// A history without changes.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Version `version` of `event_type` becomes the version after it.
-    #[must_use]
     pub fn step<Old: DeserializeOwned, New: Serialize>(
         self,
         event_type: &str,
@@ -127,7 +126,6 @@ impl Upcasters {
     }
 
     /// As [`step`](Self::step), where the old event may turn out to make no sense.
-    #[must_use]
     pub fn try_step<
         Old: DeserializeOwned,
         New: Serialize,
@@ -148,7 +146,6 @@ impl Upcasters {
 
     /// Events stored as `from`, a type that exists no longer, are events of another type, by default in the first
     /// version of its shape.
-    #[must_use]
     pub fn rename(self, from: &str, to: impl Into<Target>) -> Self {
         let target = to.into();
         let name = target.event_type.clone();
@@ -159,7 +156,6 @@ impl Upcasters {
 
     /// Version `version` of `event_type` becomes several events, or one of another type, or none. All types that can
     /// come of it are declared.
-    #[must_use]
     pub fn split<Old: DeserializeOwned, T: Into<Target>>(
         self,
         event_type: &str,
@@ -171,7 +167,6 @@ impl Upcasters {
     }
 
     /// As [`split`](Self::split), where the old event may turn out to make no sense.
-    #[must_use]
     pub fn try_split<
         Old: DeserializeOwned,
         T: Into<Target>,
@@ -191,7 +186,6 @@ impl Upcasters {
 
     /// Version `version` of `event_type` means nothing any more. Its events keep their versions and positions and are
     /// not seen.
-    #[must_use]
     pub fn discard(self, event_type: &str, version: u32) -> Self {
         self.rule(event_type, Some(version), Vec::new(), |_| Ok(Vec::new()))
     }
@@ -206,9 +200,5 @@ impl Upcasters {
         let (event_type, convert) = (event_type.to_owned(), Arc::new(convert));
         self.rules.push(Rule { event_type, version, targets, convert });
         self
-    }
-
-    pub(super) fn rules(self) -> Vec<Rule> {
-        self.rules
     }
 }

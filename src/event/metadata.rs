@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
+use crate::bytes;
 use crate::clock::to_micros;
 use crate::id::{CorrelationId, EventId};
 
@@ -24,6 +25,7 @@ use crate::id::{CorrelationId, EventId};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
+#[must_use = "metadata is of no use before it is added to something"]
 pub struct Metadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     correlation: Option<CorrelationId>,
@@ -39,41 +41,35 @@ pub struct Metadata {
 
 impl Metadata {
     /// Nothing known yet.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Says what this belongs to.
-    #[must_use]
     pub fn with_correlation(mut self, correlation: CorrelationId) -> Self {
         self.correlation = Some(correlation);
         self
     }
 
     /// Says which event caused this.
-    #[must_use]
     pub fn with_causation(mut self, cause: EventId) -> Self {
         self.causation = Some(cause);
         self
     }
 
     /// Says who did it.
-    #[must_use]
     pub fn with_actor(mut self, actor: impl Into<String>) -> Self {
         self.actor = Some(actor.into());
         self
     }
 
     /// Says when it happened, where that is not when it was recorded. The time is cut to microseconds.
-    #[must_use]
     pub fn with_occurred_at(mut self, time: DateTime<Utc>) -> Self {
         self.occurred_at = Some(to_micros(time));
         self
     }
 
     /// Adds a header; a header of the same name is replaced.
-    #[must_use]
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.insert(name.into(), value.into());
         self
@@ -180,7 +176,7 @@ impl<'a> EncodedMetadata<'a> {
     pub(super) fn checked(bytes: &'a [u8]) -> Option<Self> {
         let mut headers = Fields::parse(bytes)?.headers;
         while !headers.0.is_empty() {
-            headers.text().and_then(|_| headers.text())?;
+            text(&mut headers).and_then(|_| text(&mut headers))?;
         }
         Some(Self::from_encoded(bytes))
     }
@@ -204,20 +200,20 @@ pub(super) struct Fields<'a> {
     pub(super) causation: Option<EventId>,
     pub(super) occurred_at: Option<DateTime<Utc>>,
     pub(super) actor: Option<&'a str>,
-    headers: Rest<'a>,
+    headers: bytes::Fields<'a>,
 }
 
 impl<'a> Fields<'a> {
     fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (flags, rest) = bytes.split_first()?;
-        let (has, mut rest) = (|flag| flags & flag != 0, Rest(rest));
+        let (has, mut rest) = (|flag| flags & flag != 0, bytes::Fields(rest));
         let known = flags & !(CORRELATION | CAUSATION | OCCURRED_AT | ACTOR) == 0;
         let mut fields = Self {
             correlation: None,
             causation: None,
             occurred_at: None,
             actor: None,
-            headers: Rest(&[]),
+            headers: bytes::Fields(&[]),
         };
         if has(CORRELATION) {
             fields.correlation = Some(CorrelationId::new(Uuid::from_bytes(rest.array()?)));
@@ -226,11 +222,10 @@ impl<'a> Fields<'a> {
             fields.causation = Some(EventId::new(Uuid::from_bytes(rest.array()?)));
         }
         if has(OCCURRED_AT) {
-            let micros = i64::from_le_bytes(rest.array()?);
-            fields.occurred_at = Some(DateTime::from_timestamp_micros(micros)?);
+            fields.occurred_at = Some(DateTime::from_timestamp_micros(rest.i64()?)?);
         }
         if has(ACTOR) {
-            fields.actor = Some(rest.text()?);
+            fields.actor = Some(text(&mut rest)?);
         }
         fields.headers = rest;
         known.then_some(fields)
@@ -238,7 +233,7 @@ impl<'a> Fields<'a> {
 
     pub(super) fn into_metadata(mut self) -> Metadata {
         let mut headers = BTreeMap::new();
-        while let Some((name, value)) = self.headers.text().zip(self.headers.text()) {
+        while let Some((name, value)) = text(&mut self.headers).zip(text(&mut self.headers)) {
             headers.insert(name.to_owned(), value.to_owned());
         }
         Metadata {
@@ -257,21 +252,9 @@ fn put_text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend_from_slice(text.as_bytes());
 }
 
-struct Rest<'a>(&'a [u8]);
-
-impl<'a> Rest<'a> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, tail) = self.0.split_first_chunk()?;
-        self.0 = tail;
-        Some(*head)
-    }
-
-    fn text(&mut self) -> Option<&'a str> {
-        let length = u32::from_le_bytes(self.array()?) as usize;
-        let (text, tail) = self.0.split_at_checked(length)?;
-        self.0 = tail;
-        std::str::from_utf8(text).ok()
-    }
+fn text<'a>(from: &mut bytes::Fields<'a>) -> Option<&'a str> {
+    let length = from.u32()? as usize;
+    std::str::from_utf8(from.bytes(length)?).ok()
 }
 
 #[cfg(test)]

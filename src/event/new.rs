@@ -21,6 +21,7 @@ use crate::position::SchemaVersion;
 /// # Ok::<(), annals::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[must_use = "an event is not written before it is appended"]
 pub struct NewEvent {
     id: Option<EventId>,
     event_type: EventType,
@@ -36,27 +37,20 @@ impl NewEvent {
     pub fn new<T: Serialize + ?Sized>(event_type: EventType, value: &T) -> Result<Self, Error> {
         match serde_json::to_vec(value) {
             Ok(payload) => Ok(Self::from_valid_json(event_type, SchemaVersion::FIRST, payload)),
-            Err(source) => Err(Error::new(ErrorKind::Encode)
-                .of_event(event_type, SchemaVersion::FIRST)
-                .caused_by(source)),
+            Err(source) => Err(no_json(event_type, source)),
         }
     }
 
     /// An event whose payload is JSON already. It is checked to be one complete JSON value; white space around it
     /// is cut off.
     pub fn from_json(event_type: EventType, payload: impl AsRef<[u8]>) -> Result<Self, Error> {
-        let refuse = |event_type, source: Box<dyn std::error::Error + Send + Sync>| {
-            Error::new(ErrorKind::Encode)
-                .of_event(event_type, SchemaVersion::FIRST)
-                .caused_by(source)
-        };
         let text = match std::str::from_utf8(payload.as_ref()) {
             Ok(text) => text.trim_matches([' ', '\t', '\r', '\n']),
-            Err(source) => return Err(refuse(event_type, source.into())),
+            Err(source) => return Err(no_json(event_type, source)),
         };
         match serde_json::from_str::<IgnoredAny>(text) {
             Ok(_) => Ok(Self::from_valid_json(event_type, SchemaVersion::FIRST, text.into())),
-            Err(source) => Err(refuse(event_type, source.into())),
+            Err(source) => Err(no_json(event_type, source)),
         }
     }
 
@@ -70,28 +64,24 @@ impl NewEvent {
 
     /// Gives the event an id of the caller's own, which makes its append repeatable: a commit that is sent again
     /// unchanged is recognised and not written twice. Without one, the store makes an id that is new each time.
-    #[must_use]
     pub fn with_id(mut self, id: EventId) -> Self {
         self.id = Some(id);
         self
     }
 
     /// Says which version of its type's shape the payload has; [`SchemaVersion::FIRST`] unless said otherwise.
-    #[must_use]
     pub fn with_schema(mut self, schema: SchemaVersion) -> Self {
         self.schema = schema;
         self
     }
 
     /// Adds what is known about the event. The events of a commit can share it.
-    #[must_use]
     pub fn with_metadata(mut self, metadata: impl Into<Arc<Metadata>>) -> Self {
         self.metadata = metadata.into();
         self
     }
 
     /// Adds the tags under which the event is to be found.
-    #[must_use]
     pub fn with_tags(mut self, tags: Tags) -> Self {
         self.tags = tags;
         self
@@ -122,7 +112,6 @@ impl NewEvent {
     }
 
     /// What is known about it.
-    #[must_use]
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
@@ -132,4 +121,8 @@ impl NewEvent {
     pub fn tags(&self) -> &Tags {
         &self.tags
     }
+}
+
+fn no_json(event_type: EventType, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Encode).of_event(event_type, SchemaVersion::FIRST).caused_by(source)
 }

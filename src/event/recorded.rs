@@ -280,7 +280,6 @@ impl RecordedEvent<'_> {
     }
 
     /// All that is known about it, decoded.
-    #[must_use]
     pub fn metadata(&self) -> Metadata {
         self.metadata.fields().into_metadata()
     }
@@ -362,7 +361,6 @@ impl fmt::Debug for RecordedEvent<'_> {
 
 impl Metadata {
     /// Metadata for what happens because of `event`: its correlation is carried on, and it is named as the cause.
-    #[must_use]
     pub fn caused_by(event: &RecordedEvent<'_>) -> Self {
         let metadata = Self::new().with_causation(event.event_id());
         match event.correlation() {

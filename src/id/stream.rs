@@ -4,9 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use super::name::{Category, Fault, InvalidName, check};
+use super::name::{Category, Fault, InvalidName, check, text};
 
 /// The identity of a stream: a category and an id, shown `account/alice`.
 ///
@@ -22,10 +20,12 @@ use super::name::{Category, Fault, InvalidName, check};
 /// # Ok::<(), annals::id::InvalidName>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId {
+pub struct StreamId(
     /// `category/id`, both parts checked.
-    text: Arc<str>,
-}
+    Arc<str>,
+);
+
+text!(StreamId);
 
 impl StreamId {
     /// The longest id (the part after the `/`) allowed, in bytes.
@@ -36,7 +36,7 @@ impl StreamId {
     pub fn new(category: &Category, id: impl AsRef<str>) -> Result<Self, InvalidName> {
         let id = id.as_ref();
         check("stream id", id, Self::ID_BYTES_MAX)?;
-        Ok(Self { text: format!("{category}/{id}").into() })
+        Ok(Self(format!("{category}/{id}").into()))
     }
 
     /// A stream as a store has kept it: its category may also be one that annals reserves for itself.
@@ -46,7 +46,7 @@ impl StreamId {
         };
         check("category", category, Category::BYTES_MAX)?;
         check("stream id", id, Self::ID_BYTES_MAX)?;
-        Ok(Self { text: text.into() })
+        Ok(Self(text.into()))
     }
 
     /// What kind of thing the stream is about.
@@ -64,13 +64,13 @@ impl StreamId {
     /// The whole identity as text: `category/id`.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.0
     }
 
     /// The same identity, borrowed.
     #[must_use]
     pub fn to_ref(&self) -> StreamRef<'_> {
-        StreamRef { text: &self.text }
+        StreamRef { text: &self.0 }
     }
 }
 
@@ -118,7 +118,7 @@ impl<'a> StreamRef<'a> {
     /// An owned copy.
     #[must_use]
     pub fn to_stream_id(self) -> StreamId {
-        StreamId { text: self.text.into() }
+        StreamId(self.text.into())
     }
 }
 
@@ -146,57 +146,13 @@ impl PartialEq<StreamRef<'_>> for StreamId {
     }
 }
 
-impl AsRef<str> for StreamId {
-    fn as_ref(&self) -> &str {
-        &self.text
-    }
-}
-
-impl PartialEq<str> for StreamId {
-    fn eq(&self, other: &str) -> bool {
-        &*self.text == other
-    }
-}
-
-impl PartialEq<&str> for StreamId {
-    fn eq(&self, other: &&str) -> bool {
-        &*self.text == *other
-    }
-}
-
-impl fmt::Display for StreamId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.text)
-    }
-}
-
-impl fmt::Debug for StreamId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.text, f)
-    }
-}
-
 impl FromStr for StreamId {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let Some((category, id)) = text.split_once('/') else {
-            return Err(InvalidName::new("stream", text, Fault::NoSeparator));
-        };
-        Self::new(&Category::new(category)?, id)
-    }
-}
-
-impl Serialize for StreamId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.text)
-    }
-}
-
-impl<'de> Deserialize<'de> for StreamId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        let stream = Self::stored(text)?;
+        Category::new(stream.category())?;
+        Ok(stream)
     }
 }
 

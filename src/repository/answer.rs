@@ -63,6 +63,7 @@ impl<E: StdError + Send + Sync + 'static> ExecuteError<E> {
 
 /// A domain's "no", of whatever type; what [`Annals::atomically`](crate::Annals::atomically) gives, where several
 /// domains take part. Inside its closure, `Err(Refusal::new(reason))?` ends the unit for a reason of your own.
+#[derive(Debug)]
 pub struct Refusal(Box<dyn StdError + Send + Sync>);
 
 impl Refusal {
@@ -82,12 +83,6 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Debug for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
     }
 }
 

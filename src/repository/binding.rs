@@ -1,6 +1,5 @@
 //! An aggregate type bound to a store: names, loading, snapshots.
 
-use std::fmt;
 use std::sync::Arc;
 
 use super::loaded::{Loaded, Tip};
@@ -165,7 +164,7 @@ impl<A: Aggregate> Binding<A> {
         if snapshot.version == Version::ZERO || snapshot.fingerprint != fingerprint {
             return None;
         }
-        let state = plan.decode(&snapshot.state).ok()?;
+        let state = (plan.decode)(&snapshot.state).ok()?;
         Some((snapshot, state))
     }
 
@@ -175,13 +174,13 @@ impl<A: Aggregate> Binding<A> {
         let (Some(plan), Some(tip)) = (&self.snapshots, loaded.tip) else {
             return;
         };
-        if !plan.is_due(loaded.snapshot, tip.version) {
+        if tip.version <= loaded.snapshot || !(plan.is_due)(loaded.snapshot, tip.version) {
             return;
         }
         if !self.backing.store.head().is_ok_and(|head| head.durable >= tip.position) {
             return;
         }
-        let Ok(state) = plan.encode(&loaded.state) else {
+        let Ok(state) = (plan.encode)(&loaded.state) else {
             return;
         };
         let snapshot = Snapshot {
@@ -208,15 +207,5 @@ impl<A: Aggregate> Clone for Binding<A> {
             category: self.category.clone(),
             snapshots: self.snapshots.clone(),
         }
-    }
-}
-
-impl<A: Aggregate> fmt::Debug for Binding<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Binding")
-            .field("category", &self.category)
-            .field("codec", &self.codec)
-            .field("snapshots", &self.snapshots)
-            .finish_non_exhaustive()
     }
 }

@@ -17,7 +17,7 @@ use crate::event::Metadata;
 use crate::id::{StreamId, Tag};
 use crate::position::{Position, Version};
 use crate::store::{
-    AppendError, Batches, Clause, Commit, Conflict, Expected, Filter, Query, judge_requirements,
+    AppendError, Batches, Clause, Commit, Expected, Filter, Query, judge_requirements,
 };
 use crate::subscription::ReadModel;
 
@@ -130,13 +130,14 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         metadata: &Arc<Metadata>,
         mark: Option<&Tag>,
     ) -> Result<Outcome<A>, ExecuteError<A::Error>> {
-        let mut stage = Stage::load(self.binding, stream.clone(), None)?;
+        let mut stage = Stage::of(stream.clone(), self.binding.load(stream)?);
         // After the load, so that the decision never sees the events of its own first time without knowing them; who
         // writes under the same key from now on changes the version that the write expects.
         if let Some(first) = self.first_time(stream, mark)? {
             return Ok(first);
         }
-        self.check_version(stream, stage.stored_version())?;
+        let expected = self.at.map_or(Expected::Any, Expected::Exactly);
+        expected.check(stream, stage.stored_version())?;
         let now = to_micros(self.binding.backing.clock.now());
         let occasion = Occasion { now, metadata: Arc::clone(metadata) };
         stage.decide(self.binding, self.id, command, &occasion, mark)?;
@@ -145,7 +146,7 @@ impl<'r, A: Aggregate> Execution<'r, A> {
             return Ok(stage.into_outcome(Vec::new(), &occasion));
         }
         let last = stage.len() - 1;
-        let commit = stage.write_to(self.commit.clone())?;
+        let commit = stage.add_to(self.commit.clone())?;
         let appended = self.binding.backing.store.append(commit).map_err(|error| match error {
             AppendError::Store(error) if error.stream().is_none() => {
                 AppendError::Store(error.in_stream(stream.clone()))
@@ -154,14 +155,6 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         })?;
         stage.written(self.binding, &appended, last)?;
         Ok(stage.into_outcome(appended.ids, &occasion))
-    }
-
-    fn check_version(&self, stream: &StreamId, actual: Version) -> Result<(), Conflict> {
-        let expected = self.at.map_or(Expected::Any, Expected::Exactly);
-        if expected.allows(actual) {
-            return Ok(());
-        }
-        Err(Conflict::Stream { stream: stream.clone(), expected, actual })
     }
 
     /// The outcome of the command's first time, if it was carried out under this mark before.

@@ -138,9 +138,7 @@ impl<A: Aggregate + Serialize + DeserializeOwned> Repository<A> {
         mut self,
         is_due: impl Fn(Version, Version) -> bool + Send + Sync + 'static,
     ) -> Self {
-        let revision = self.binding.snapshots.as_ref().map_or(0, SnapshotPlan::revision);
-        let plan = SnapshotPlan::new(is_due, self.binding.codec.histories());
-        self.binding.snapshots = Some(plan.with_revision(revision));
+        self.plan().is_due = Arc::new(is_due);
         self
     }
 
@@ -152,13 +150,13 @@ impl<A: Aggregate + Serialize + DeserializeOwned> Repository<A> {
     /// an upcaster does, and the fields of what is not there yet in the initial value, such as the items of a list.
     #[must_use]
     pub fn snapshot_revision(mut self, revision: u32) -> Self {
-        let plan = self
-            .binding
-            .snapshots
-            .take()
-            .unwrap_or_else(|| SnapshotPlan::new(|_, _| false, self.binding.codec.histories()));
-        self.binding.snapshots = Some(plan.with_revision(revision));
+        self.plan().revision = revision;
         self
+    }
+
+    fn plan(&mut self) -> &mut SnapshotPlan<A> {
+        let Binding { snapshots, codec, .. } = &mut self.binding;
+        snapshots.get_or_insert_with(|| SnapshotPlan::new(codec.histories()))
     }
 }
 
@@ -170,6 +168,8 @@ impl<A: Aggregate> Clone for Repository<A> {
 
 impl<A: Aggregate> fmt::Debug for Repository<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Repository").field("binding", &self.binding).finish()
+        f.debug_struct("Repository")
+            .field("category", &self.binding.category)
+            .finish_non_exhaustive()
     }
 }

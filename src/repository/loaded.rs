@@ -1,7 +1,5 @@
 //! What loading and executing give.
 
-use std::fmt;
-
 use chrono::{DateTime, Utc};
 
 use crate::aggregate::Aggregate;
@@ -11,7 +9,7 @@ use crate::id::{CorrelationId, EventId};
 use crate::position::{Position, Version};
 
 /// An aggregate as it was at some point.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Loaded<A> {
     pub(super) state: A,
     /// The last event that is folded in, if there is one.
@@ -21,7 +19,7 @@ pub struct Loaded<A> {
 }
 
 /// An event that a state ends with.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Tip {
     pub(super) version: Version,
     pub(super) position: Position,
@@ -85,17 +83,8 @@ impl<A> Loaded<A> {
     }
 }
 
-impl<A: fmt::Debug> fmt::Debug for Loaded<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loaded")
-            .field("state", &self.state)
-            .field("version", &self.version())
-            .field("position", &self.position())
-            .finish_non_exhaustive()
-    }
-}
-
 /// What a command brought about, and the aggregate after it.
+#[derive(Debug)]
 pub struct Outcome<A: Aggregate> {
     pub(super) loaded: Loaded<A>,
     pub(super) events: Vec<A::Event>,
@@ -166,15 +155,5 @@ impl<A: Aggregate> Outcome<A> {
     /// reading that has to do without them, not the command that has to be repeated.
     pub fn awaited(&self) -> Result<(), &Error> {
         self.not_awaited.as_ref().map_or(Ok(()), Err)
-    }
-}
-
-impl<A: Aggregate<Event: fmt::Debug> + fmt::Debug> fmt::Debug for Outcome<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outcome")
-            .field("loaded", &self.loaded)
-            .field("events", &self.events)
-            .field("repeated", &self.repeated)
-            .finish()
     }
 }

@@ -9,7 +9,7 @@ use crate::aggregate::{Aggregate, Context, Occasion};
 use crate::error::{Error, ErrorKind};
 use crate::event::NewEvent;
 use crate::id::{EventId, StreamId, Tag};
-use crate::position::{Position, Version};
+use crate::position::Version;
 use crate::store::{Appended, Commit, Expected};
 
 /// An aggregate with events that were decided on and not yet written.
@@ -26,17 +26,9 @@ pub(crate) struct Stage<A: Aggregate> {
 }
 
 impl<A: Aggregate> Stage<A> {
-    /// The aggregate as it is in the store, or as it was at a position.
-    pub(crate) fn load(
-        binding: &Binding<A>,
-        stream: StreamId,
-        as_of: Option<Position>,
-    ) -> Result<Self, Error> {
-        let loaded = match as_of {
-            None => binding.load(&stream)?,
-            Some(position) => binding.load_as_of(&stream, position)?,
-        };
-        Ok(Self { stream, loaded, events: Vec::new(), writes: Vec::new(), is_torn: false })
+    /// The aggregate as it was loaded.
+    pub(crate) fn of(stream: StreamId, loaded: Loaded<A>) -> Self {
+        Self { stream, loaded, events: Vec::new(), writes: Vec::new(), is_torn: false }
     }
 
     /// The version of the aggregate in the store.
@@ -119,17 +111,14 @@ impl<A: Aggregate> Stage<A> {
         Ok((write.with_metadata(Arc::clone(&occasion.metadata)).with_tags(tags), event))
     }
 
-    /// Adds what was decided to a commit.
-    pub(crate) fn write_to(&mut self, commit: Commit) -> Result<Commit, Error> {
+    /// Adds what was decided to a commit; or, where nothing was, requires that what was seen still holds.
+    pub(crate) fn add_to(&mut self, commit: Commit) -> Result<Commit, Error> {
         self.check_whole()?;
-        let expected = Expected::Exactly(self.stored_version());
-        Ok(commit.write(self.stream.clone(), expected, std::mem::take(&mut self.writes)))
-    }
-
-    /// Requires, where nothing was decided, that what was seen still holds.
-    pub(crate) fn guard_in(&self, commit: Commit) -> Result<Commit, Error> {
-        self.check_whole()?;
-        Ok(commit.guard(self.stream.clone(), Expected::Exactly(self.stored_version())))
+        let (stream, expected) = (self.stream.clone(), Expected::Exactly(self.stored_version()));
+        if self.is_empty() {
+            return Ok(commit.guard(stream, expected));
+        }
+        Ok(commit.write(stream, expected, std::mem::take(&mut self.writes)))
     }
 
     /// Takes note that the events were written, the last of them as the commit's `last`th, counted from 0.

@@ -7,7 +7,7 @@ use super::record::{self, BEGINNING_BYTES, FIXED_BYTES};
 use super::table::{Key, Place, Table};
 use crate::error::Error;
 use crate::storage::{FileName, Storage, StorageFile};
-use crate::store::failed;
+use crate::store::{failed, find};
 
 pub(super) const FILE: FileName = FileName::Snapshots;
 const DRAFT: FileName = FileName::SnapshotsDraft;
@@ -32,12 +32,8 @@ impl Contents {
     /// Reads the file up to where it ends or is damaged. Changes nothing: as long as nothing is saved, it is anybody's.
     pub(super) fn read(storage: &dyn Storage) -> Result<Self, Error> {
         let mut table = Table::default();
-        let file = match storage.open(FILE) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Self { file: None, end: 0, is_torn: false, table, pause: 0 });
-            }
-            Err(error) => return Err(failed("opening", FILE)(error)),
+        let Some(file) = find(storage, FILE)? else {
+            return Ok(Self { file: None, end: 0, is_torn: false, table, pause: 0 });
         };
         let end = read_records(&*file, &mut table).map_err(failed("reading", FILE))?;
         Ok(Self { file: Some(file), end, is_torn: true, table, pause: 0 })

@@ -1,6 +1,5 @@
 //! When a repository takes snapshots, and what of.
 
-use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -13,22 +12,20 @@ use crate::position::Version;
 /// When to take snapshots, and how to turn a state into one. Erases what that asks of the state's type, so that
 /// only repositories with snapshots ask for it.
 pub(crate) struct SnapshotPlan<A> {
-    is_due: Arc<dyn Fn(Version, Version) -> bool + Send + Sync>,
-    revision: u32,
+    /// Whether to take one, by the version of the last one and the current version.
+    pub(crate) is_due: Arc<dyn Fn(Version, Version) -> bool + Send + Sync>,
+    pub(crate) revision: u32,
     /// A digest of the state's type and fields, as far as they can be seen, and of the upcasters.
     shape: u64,
-    encode: fn(&A) -> serde_json::Result<Vec<u8>>,
-    decode: fn(&[u8]) -> serde_json::Result<A>,
+    pub(crate) encode: fn(&A) -> serde_json::Result<Vec<u8>>,
+    pub(crate) decode: fn(&[u8]) -> serde_json::Result<A>,
 }
 
 impl<A: Default + Serialize + DeserializeOwned> SnapshotPlan<A> {
-    /// Takes a snapshot when `is_due` says so of the version of the last one and the current version.
-    pub(crate) fn new<'a>(
-        is_due: impl Fn(Version, Version) -> bool + Send + Sync + 'static,
-        histories: impl Iterator<Item = (&'a str, Vec<String>)>,
-    ) -> Self {
+    /// Takes no snapshots yet.
+    pub(crate) fn new<'a>(histories: impl Iterator<Item = (&'a str, Vec<String>)>) -> Self {
         Self {
-            is_due: Arc::new(is_due),
+            is_due: Arc::new(|_, _| false),
             revision: 0,
             shape: digest_of_shape::<A>(histories),
             encode: serde_json::to_vec,
@@ -38,26 +35,6 @@ impl<A: Default + Serialize + DeserializeOwned> SnapshotPlan<A> {
 }
 
 impl<A> SnapshotPlan<A> {
-    pub(crate) fn with_revision(self, revision: u32) -> Self {
-        Self { revision, ..self }
-    }
-
-    pub(crate) fn revision(&self) -> u32 {
-        self.revision
-    }
-
-    pub(crate) fn is_due(&self, last: Version, current: Version) -> bool {
-        current > last && (self.is_due)(last, current)
-    }
-
-    pub(crate) fn encode(&self, state: &A) -> serde_json::Result<Vec<u8>> {
-        (self.encode)(state)
-    }
-
-    pub(crate) fn decode(&self, state: &[u8]) -> serde_json::Result<A> {
-        (self.decode)(state)
-    }
-
     /// A digest of all that the meaning of a state depends on beside the events.
     pub(crate) fn fingerprint(&self) -> u64 {
         let mut digest = Digest::new();
@@ -70,15 +47,6 @@ impl<A> SnapshotPlan<A> {
 impl<A> Clone for SnapshotPlan<A> {
     fn clone(&self) -> Self {
         Self { is_due: Arc::clone(&self.is_due), ..*self }
-    }
-}
-
-impl<A> fmt::Debug for SnapshotPlan<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SnapshotPlan")
-            .field("revision", &self.revision)
-            .field("shape", &self.shape)
-            .finish_non_exhaustive()
     }
 }
 

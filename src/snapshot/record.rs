@@ -16,6 +16,7 @@ use chrono::DateTime;
 use uuid::Uuid;
 
 use super::snapshot_store::Snapshot;
+use crate::bytes::Fields;
 use crate::id::EventId;
 use crate::position::{Position, Version};
 
@@ -54,8 +55,9 @@ pub(super) fn encode(snapshot: &Snapshot) -> Option<Vec<u8>> {
 
 /// How long the record is of which these are the first bytes; not verified yet.
 pub(super) fn length(bytes: &[u8]) -> Option<usize> {
-    let (_sum, rest) = bytes.split_first_chunk::<4>()?;
-    usize::try_from(u32::from_le_bytes(*rest.first_chunk()?)).ok()
+    let mut fields = Fields(bytes);
+    let (_sum, length) = (fields.u32()?, fields.u32()?);
+    usize::try_from(length).ok()
 }
 
 /// Whether this is a record as it was written.
@@ -70,23 +72,20 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Snapshot> {
     if !is_whole(bytes) {
         return None;
     }
-    let (mut rest, mut number) = (&bytes[8..], [0; 4]);
-    for number in &mut number {
-        let (head, tail) = rest.split_first_chunk()?;
-        (*number, rest) = (u64::from_le_bytes(*head), tail);
-    }
-    let [fingerprint, version, position, micros] = number;
-    let (event_id, rest) = rest.split_first_chunk()?;
-    let (length, rest) = rest.split_first_chunk()?;
-    let (stream, state) = rest.split_at_checked(u16::from_le_bytes(*length).into())?;
+    let mut fields = Fields(&bytes[8..]);
+    let (fingerprint, version) = (fields.u64()?, fields.u64()?);
+    let (position, micros) = (fields.u64()?, fields.i64()?);
+    let event_id = fields.array()?;
+    let length = fields.u16()?;
+    let stream = fields.bytes(length.into())?;
     Some(Snapshot {
         stream: std::str::from_utf8(stream).ok()?.parse().ok()?,
         version: Version::new(version),
         position: Position::new(position),
-        recorded_at: DateTime::from_timestamp_micros(micros.cast_signed())?,
-        event_id: EventId::new(Uuid::from_bytes(*event_id)),
+        recorded_at: DateTime::from_timestamp_micros(micros)?,
+        event_id: EventId::new(Uuid::from_bytes(event_id)),
         fingerprint,
-        state: state.to_vec(),
+        state: fields.0.to_vec(),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -91,6 +92,21 @@ impl dyn StorageFile + '_ {
             }
         }
         Ok(done)
+    }
+
+    /// Copies what lies between two offsets to the beginning of another file, as far as there is so much.
+    pub(crate) fn copy_to(&self, into: &Self, Range { start, end }: Range<u64>) -> io::Result<()> {
+        let (mut chunk, mut at) = (vec![0; 1 << 20], start);
+        while at < end {
+            let most = chunk.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+            let read = self.read_up_to(at, &mut chunk[..most])?;
+            into.write_all_at(at - start, &chunk[..read])?;
+            at += read as u64;
+            if read < most {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Writes all bytes from this offset on.

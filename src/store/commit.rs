@@ -35,6 +35,14 @@ impl Expected {
             Self::Exactly(version) => actual == version,
         }
     }
+
+    /// The conflict of a stream that is not as expected.
+    pub(crate) fn check(self, stream: &StreamId, actual: Version) -> Result<(), Conflict> {
+        if self.allows(actual) {
+            return Ok(());
+        }
+        Err(Conflict::Stream { stream: stream.clone(), expected: self, actual })
+    }
 }
 
 impl std::fmt::Display for Expected {
@@ -92,6 +100,7 @@ pub struct Condition {
 /// # Ok::<(), annals::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Default)]
+#[must_use = "a commit writes nothing before it is appended"]
 pub struct Commit {
     writes: Vec<StreamWrite>,
     guards: Vec<Guard>,
@@ -101,13 +110,11 @@ pub struct Commit {
 
 impl Commit {
     /// A commit that writes nothing yet.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Adds events to a stream. A commit names each stream it writes once.
-    #[must_use]
     pub fn write(
         mut self,
         stream: StreamId,
@@ -120,14 +127,12 @@ impl Commit {
     }
 
     /// Requires something of a stream, as it is before the commit.
-    #[must_use]
     pub fn guard(mut self, stream: StreamId, expected: Expected) -> Self {
         self.guards.push(Guard { stream, expected });
         self
     }
 
     /// Requires that no event after this position matches the filter.
-    #[must_use]
     pub fn require_none(mut self, filter: impl Into<Filter>, after: Position) -> Self {
         self.conditions.push(Condition { none_of: filter.into(), after });
         self
@@ -136,7 +141,6 @@ impl Commit {
     /// Brings the time at which the commit was recorded, for history that is moved from another store. It is cut to
     /// microseconds, and a store refuses it if it lies before the time of the last commit. Later commits are never recorded
     /// before it, so a time ahead of the clock stays theirs until the clock has caught up.
-    #[must_use]
     pub fn recorded_at(mut self, time: DateTime<Utc>) -> Self {
         self.own_time = Some(to_micros(time));
         self

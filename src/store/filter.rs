@@ -18,25 +18,23 @@ use crate::id::{Category, CorrelationId, EventType, StreamId, Tag};
 /// # Ok::<(), annals::id::InvalidName>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a filter matches nothing before it is used"]
 pub struct Filter {
     clauses: Vec<Clause>,
 }
 
 impl Filter {
     /// Every event.
-    #[must_use]
     pub fn all() -> Self {
         Clause::new().into()
     }
 
     /// The events that any of these clauses matches.
-    #[must_use]
     pub fn any_of(clauses: impl IntoIterator<Item = Clause>) -> Self {
         Self { clauses: clauses.into_iter().collect() }
     }
 
     /// The clauses, of which one has to match.
-    #[must_use]
     pub fn clauses(&self) -> &[Clause] {
         &self.clauses
     }
@@ -83,6 +81,7 @@ impl From<StreamId> for Filter {
 /// Of streams, categories and types an event matches any that are named; of tags it carries all. What is not named
 /// does not matter, so a new clause matches every event.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[must_use = "a clause matches nothing before it is used"]
 pub struct Clause {
     streams: Option<Vec<StreamId>>,
     categories: Option<Vec<Category>>,
@@ -93,59 +92,50 @@ pub struct Clause {
 
 impl Clause {
     /// A clause that names nothing yet.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Of this stream, or another that is named.
-    #[must_use]
     pub fn stream(self, stream: StreamId) -> Self {
         self.streams([stream])
     }
 
     /// Of any of these streams, or another that is named. No stream at all means no event.
-    #[must_use]
     pub fn streams(mut self, streams: impl IntoIterator<Item = StreamId>) -> Self {
         self.streams.get_or_insert_default().extend(streams);
         self
     }
 
     /// Of this category, or another that is named.
-    #[must_use]
     pub fn category(self, category: Category) -> Self {
         self.categories([category])
     }
 
     /// Of any of these categories, or another that is named. No category at all means no event.
-    #[must_use]
     pub fn categories(mut self, categories: impl IntoIterator<Item = Category>) -> Self {
         self.categories.get_or_insert_default().extend(categories);
         self
     }
 
     /// Of this stored type, or another that is named.
-    #[must_use]
     pub fn event_type(self, event_type: EventType) -> Self {
         self.types([event_type])
     }
 
     /// Of any of these stored types, or another that is named. No type at all means no event.
-    #[must_use]
     pub fn types(mut self, types: impl IntoIterator<Item = EventType>) -> Self {
         self.types.get_or_insert_default().extend(types);
         self
     }
 
     /// With this tag, and all others that are named.
-    #[must_use]
     pub fn tag(mut self, tag: Tag) -> Self {
         self.tags.push(tag);
         self
     }
 
     /// With this correlation id.
-    #[must_use]
     pub fn correlation(mut self, correlation: CorrelationId) -> Self {
         self.correlation = Some(correlation);
         self

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use parking_lot::{Condvar, Mutex};
 use uuid::Uuid;
 
-use super::commit::{AppendError, Appended, Commit, Conflict, Expected, Limits, StreamWrite};
+use super::commit::{AppendError, Appended, Commit, Conflict, Limits, StreamWrite};
 use super::event_store::{EventStore, Head};
 use super::filter::{Clause, Filter};
 use super::identity::Identity;
@@ -19,7 +19,7 @@ use super::query::{Direction, Query};
 use crate::clock::{Clock, SystemClock, to_micros};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Batch, CommitPlace, GAP, NewEvent, Placement, RecordedEvent};
-use crate::id::{CorrelationId, EventId, FreshEventIds, StreamId};
+use crate::id::{CorrelationId, EventId, FreshEventIds, StreamId, Tag};
 use crate::position::{Position, Version};
 
 /// Keeps events in memory, as strictly as a store on disk would; they are gone when it is dropped.
@@ -167,8 +167,25 @@ enum Term {
     Correlation(CorrelationId),
 }
 
-fn gaps() -> Term {
-    Term::Type(GAP.to_owned())
+impl Term {
+    fn gaps() -> Self {
+        Self::Type(GAP.to_owned())
+    }
+
+    /// All that a clause names: an event that it matches has one term of each list.
+    fn named_by(clause: &Clause) -> Vec<Vec<Self>> {
+        fn any<N: AsRef<str>>(named: &[N], term: fn(String) -> Term) -> Vec<Term> {
+            named.iter().map(|name| term(name.as_ref().to_owned())).collect()
+        }
+        let single = |one: &[Tag]| any(one, Self::Tag);
+        let named = [
+            clause.named_streams().map(|names| any(names, Self::Stream)),
+            clause.named_categories().map(|names| any(names, Self::Category)),
+            clause.named_types().map(|names| any(names, Self::Type)),
+            clause.named_correlation().map(|id| vec![Self::Correlation(id)]),
+        ];
+        named.into_iter().flatten().chain(clause.named_tags().chunks(1).map(single)).collect()
+    }
 }
 
 /// How many candidates one page of a read looks at, and how many bytes it hands out, about.
@@ -240,20 +257,12 @@ impl Log {
         let writes = commit.writes().iter().map(|write| (&write.stream, write.expected));
         let guards = commit.guards().iter().map(|guard| (&guard.stream, guard.expected));
         for (stream, expected) in writes.chain(guards) {
-            self.expect(stream, expected)?;
+            expected.check(stream, self.version(stream))?;
         }
         for condition in commit.conditions() {
             self.require_none(&condition.none_of, condition.after)?;
         }
         Ok(())
-    }
-
-    fn expect(&self, stream: &StreamId, expected: Expected) -> Result<(), Conflict> {
-        let actual = self.version(stream);
-        if expected.allows(actual) {
-            return Ok(());
-        }
-        Err(Conflict::Stream { stream: stream.clone(), expected, actual })
     }
 
     fn require_none(&self, filter: &Filter, after: Position) -> Result<(), Conflict> {
@@ -351,32 +360,31 @@ impl Log {
                 batch.share(&self.events, *index);
             }
             if batch.len() as u64 == limit || batch.byte_len() >= PAGE_BYTES {
-                return self.page_up_to(*index, batch, query);
+                return self.page_up_to(Some(index), batch, query);
             }
         }
-        match candidates.last() {
-            Some(last) if candidates.len() == PAGE_EVENTS => self.page_up_to(*last, batch, query),
-            _ => (batch, None),
-        }
+        let more = candidates.last().filter(|_| candidates.len() == PAGE_EVENTS);
+        self.page_up_to(more, batch, query)
     }
 
     /// Whether every candidate matches, because the query names nothing beyond the terms that candidates are found by.
     fn is_told_by_terms(&self, query: &Query) -> bool {
         let [clause] = query.filter().clauses() else { return false };
-        if clause.sees_gaps() && !self.postings(&gaps()).is_empty() {
+        if clause.sees_gaps() && !self.postings(&Term::gaps()).is_empty() {
             return false;
         }
-        let streams = clause.named_streams().is_some();
-        let named = usize::from(streams)
-            + usize::from(clause.named_categories().is_some())
-            + usize::from(clause.named_types().is_some())
-            + usize::from(clause.named_correlation().is_some())
-            + clause.named_tags().len();
-        named <= 1 && (streams || query.versions() == (Version::ZERO, None))
+        let by_versions = query.versions() != (Version::ZERO, None);
+        Term::named_by(clause).len() <= 1 && (clause.named_streams().is_some() || !by_versions)
     }
 
-    fn page_up_to(&self, last: usize, batch: Batch, query: &Query) -> (Batch, Option<Query>) {
-        let rest = query.rest(self.at(last).position(), batch.len(), self.head());
+    fn page_up_to(
+        &self,
+        last: Option<&usize>,
+        batch: Batch,
+        query: &Query,
+    ) -> (Batch, Option<Query>) {
+        let rest = |last: &usize| query.rest(self.at(*last).position(), batch.len(), self.head());
+        let rest = last.and_then(rest);
         (batch, rest)
     }
 
@@ -388,13 +396,10 @@ impl Log {
             match self.rarest(clause) {
                 None => extend(&mut candidates, window.clone(), query.direction()),
                 Some(mut terms) => {
-                    terms.extend(clause.sees_gaps().then(gaps));
+                    terms.extend(clause.sees_gaps().then(Term::gaps));
                     for term in &terms {
-                        extend(
-                            &mut candidates,
-                            self.within(term, &window, query),
-                            query.direction(),
-                        );
+                        let within = self.within(term, &window, query);
+                        extend(&mut candidates, within, query.direction());
                     }
                 }
             }
@@ -424,23 +429,9 @@ impl Log {
 
     /// The terms of which a matching event has one: of all that the clause names, those with the fewest events.
     fn rarest(&self, clause: &Clause) -> Option<Vec<Term>> {
-        let streams = clause.named_streams();
-        let streams =
-            streams.map(|named| named.iter().map(|s| Term::Stream(s.to_string())).collect());
-        let categories = clause.named_categories();
-        let categories =
-            categories.map(|named| named.iter().map(|c| Term::Category(c.to_string())).collect());
-        let types = clause.named_types();
-        let types = types.map(|named| named.iter().map(|t| Term::Type(t.to_string())).collect());
-        let tags = clause.named_tags().iter().map(|tag| vec![Term::Tag(tag.to_string())]);
-        let correlation = clause.named_correlation().map(|id| vec![Term::Correlation(id)]);
         let events =
             |terms: &Vec<Term>| terms.iter().map(|term| self.postings(term).len()).sum::<usize>();
-        [streams, categories, types, correlation]
-            .into_iter()
-            .flatten()
-            .chain(tags)
-            .min_by_key(events)
+        Term::named_by(clause).into_iter().min_by_key(events)
     }
 
     /// The events of a term inside the window; in a stream, versions and places in the list go together.

@@ -15,10 +15,10 @@ pub use commit::{
 pub(crate) use event_store::judge_requirements;
 pub use event_store::{Batches, EventStore, Events, Head};
 pub use file::care;
-pub(crate) use file::failed;
 pub use file::{
     CutTail, Durability, FileOptions, FileStore, Follower, RecoveryReport, Statistics, Upkeep,
 };
+pub(crate) use file::{failed, find};
 pub use filter::{Clause, Filter};
 pub use identity::Identity;
 pub use interrupt::Interrupt;

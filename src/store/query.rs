@@ -23,6 +23,7 @@ use crate::position::{Position, Version};
 /// # Ok::<(), annals::id::InvalidName>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[must_use = "a query asks for nothing before it is read"]
 pub struct Query {
     filter: Filter,
     after: Position,
@@ -47,76 +48,65 @@ pub enum Direction {
 
 impl Query {
     /// All events that the filter matches, forwards.
-    #[must_use]
     pub fn new(filter: impl Into<Filter>) -> Self {
         Self { filter: filter.into(), ..Self::default() }
     }
 
     /// The events that this filter matches, in place of those that were meant before; ranges stay.
-    #[must_use]
     pub fn filtered(mut self, filter: impl Into<Filter>) -> Self {
         self.filter = filter.into();
         self
     }
 
     /// Only events after this position.
-    #[must_use]
     pub fn after(mut self, position: Position) -> Self {
         self.after = position;
         self
     }
 
     /// Only events up to this position, and the one there.
-    #[must_use]
     pub fn up_to(mut self, position: Position) -> Self {
         self.up_to = Some(position);
         self
     }
 
     /// Only events after this version of their stream.
-    #[must_use]
     pub fn after_version(mut self, version: Version) -> Self {
         self.after_version = version;
         self
     }
 
     /// Only events up to this version of their stream, and the one there.
-    #[must_use]
     pub fn up_to_version(mut self, version: Version) -> Self {
         self.up_to_version = Some(version);
         self
     }
 
     /// Only events recorded after this time.
-    #[must_use]
     pub fn after_time(mut self, time: DateTime<Utc>) -> Self {
         self.after_time = Some(time);
         self
     }
 
     /// Only events recorded up to this time, and those at it.
-    #[must_use]
     pub fn up_to_time(mut self, time: DateTime<Utc>) -> Self {
         self.up_to_time = Some(time);
         self
     }
 
     /// The newest first.
-    #[must_use]
     pub fn backwards(mut self) -> Self {
         self.direction = Direction::Backwards;
         self
     }
 
     /// No more than this many events.
-    #[must_use]
     pub fn limit(mut self, limit: NonZeroU64) -> Self {
         self.limit = Some(limit);
         self
     }
 
     /// Which events are meant, ranges apart.
-    #[must_use]
     pub fn filter(&self) -> &Filter {
         &self.filter
     }

@@ -126,6 +126,9 @@ fn there_is_nothing_to_follow_where_there_is_no_store() {
         assert_eq!(*FileStore::follow(&path).unwrap_err().kind(), ErrorKind::NoStore);
     }
     assert!(fs::read_dir(directory.path()).unwrap().next().is_none(), "nothing was made");
+    fs::write(directory.path().join("lock"), "").unwrap();
+    let refused = FileStore::follow(directory.path()).unwrap_err();
+    assert_eq!(*refused.kind(), ErrorKind::NoStore, "a lock is no store");
 }
 
 #[test]

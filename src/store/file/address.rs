@@ -1,11 +1,9 @@
 //! Where a record or a frame lies in the log.
 
-use std::fmt;
-
 use super::bytes::lower_half;
 
 /// A segment and an offset in it. Addresses ascend in the order of the log.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(super) struct Address(u64);
 
 impl Address {
@@ -48,11 +46,5 @@ impl Address {
     /// The first address after this one.
     pub(super) fn next(self) -> Self {
         Self(self.0.saturating_add(1))
-    }
-}
-
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.segment(), self.offset())
     }
 }

@@ -2,6 +2,8 @@
 
 use crc32fast::Hasher;
 
+pub(super) use crate::bytes::Fields;
+
 /// The checksum of these bytes, begun with a seed.
 pub(super) fn checksum(seed: u32, bytes: &[u8]) -> u32 {
     let mut hasher = Hasher::new_with_initial(seed);
@@ -26,74 +28,6 @@ pub(super) fn put_varint(into: &mut Vec<u8>, mut number: u64) {
         number >>= 7;
     }
     into.push((number & 0x7F) as u8);
-}
-
-/// Bytes from which fields are taken, one after the other; `None` where they end too early.
-#[derive(Clone, Copy)]
-pub(super) struct Fields<'a>(pub(super) &'a [u8]);
-
-impl<'a> Fields<'a> {
-    #[inline]
-    pub(super) fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (head, tail) = self.0.split_at_checked(length)?;
-        self.0 = tail;
-        Some(head)
-    }
-
-    #[inline]
-    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, tail) = self.0.split_first_chunk()?;
-        self.0 = tail;
-        Some(*head)
-    }
-
-    #[inline]
-    pub(super) fn u8(&mut self) -> Option<u8> {
-        self.array().map(|[byte]| byte)
-    }
-
-    pub(super) fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_le_bytes)
-    }
-
-    #[inline]
-    pub(super) fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    #[inline]
-    pub(super) fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    #[inline]
-    pub(super) fn i64(&mut self) -> Option<i64> {
-        self.array().map(i64::from_le_bytes)
-    }
-
-    /// A varint of the shortest form.
-    #[inline]
-    pub(super) fn varint(&mut self) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.u8()?;
-            let bits = u64::from(byte & 0x7F);
-            if shift == 63 && bits > 1 {
-                return None;
-            }
-            number |= bits << shift;
-            if byte & 0x80 == 0 {
-                return (byte != 0 || shift == 0).then_some(number);
-            }
-        }
-        None
-    }
-
-    /// A varint that is a length.
-    #[inline]
-    pub(super) fn length(&mut self) -> Option<usize> {
-        self.varint().and_then(|length| usize::try_from(length).ok())
-    }
 }
 
 /// Bytes as text, for tests that show them.

@@ -1,26 +1,25 @@
 //! Blocks of files in memory, as many as were allowed.
 
-use std::collections::HashMap;
-use std::fmt;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::error::Error;
 use crate::storage::StorageFile;
 
 /// The unit in which files are cached and index runs are laid out.
 pub(super) const BLOCK_BYTES: usize = 4096;
 
 /// A file whose blocks may be in the cache, under an identity that no other file of that cache ever has.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct CachedFile {
     pub(super) file: Arc<dyn StorageFile>,
     identity: u64,
 }
 
-/// Recently used blocks. Which to let go of is decided by a hand that goes around and spares those that were used since it
-/// came by.
+/// Recently used blocks.
 pub(super) struct Cache {
     shards: Vec<Mutex<Shard>>,
     next_identity: AtomicU64,
@@ -30,17 +29,15 @@ type Key = (u64, u32);
 
 #[derive(Default)]
 struct Shard {
-    /// Where each cached block stands in `slots`.
-    places: HashMap<Key, usize>,
-    slots: Vec<Slot>,
-    hand: usize,
+    blocks: HashMap<Key, Slot>,
+    /// The keys of all blocks. The first is let go of next, unless it was used: then it queues once more.
+    queue: VecDeque<Key>,
     capacity: usize,
     hits: u64,
     misses: u64,
 }
 
 struct Slot {
-    key: Key,
     block: Arc<[u8]>,
     was_used: bool,
 }
@@ -65,17 +62,23 @@ impl Cache {
         &self.shards[(mixed & 0xF) as usize]
     }
 
-    pub(super) fn get(&self, file: &CachedFile, block: u32) -> Option<Arc<[u8]>> {
-        let key = (file.identity, block);
-        let mut shard = self.shard(key).lock();
-        let Some(place) = shard.places.get(&key).copied() else {
-            shard.misses += 1;
-            return None;
-        };
-        shard.hits += 1;
-        let slot = &mut shard.slots[place];
-        slot.was_used = true;
-        Some(Arc::clone(&slot.block))
+    /// A block of a file, which is read if it is not there.
+    pub(super) fn block(
+        &self,
+        file: &CachedFile,
+        number: u32,
+        read: impl FnOnce(&mut [u8]) -> Result<(), Error>,
+    ) -> Result<Arc<[u8]>, Error> {
+        let key = (file.identity, number);
+        let cached = self.shard(key).lock().get(key);
+        if let Some(block) = cached {
+            return Ok(block);
+        }
+        let mut block = vec![0; BLOCK_BYTES];
+        read(&mut block)?;
+        let block: Arc<[u8]> = block.into();
+        self.shard(key).lock().put(key, Arc::clone(&block));
+        Ok(block)
     }
 
     /// How often a block was there when it was asked for, and how often not.
@@ -85,40 +88,31 @@ impl Cache {
             .map(|shard| shard.lock())
             .fold((0, 0), |(hits, misses), shard| (hits + shard.hits, misses + shard.misses))
     }
-
-    pub(super) fn put(&self, file: &CachedFile, block: u32, bytes: Arc<[u8]>) {
-        let key = (file.identity, block);
-        let slot = Slot { key, block: bytes, was_used: false };
-        let mut shard = self.shard(key).lock();
-        if let Some(place) = shard.places.get(&key).copied() {
-            shard.slots[place] = slot;
-        } else if shard.slots.len() < shard.capacity {
-            let place = shard.slots.len();
-            shard.slots.push(slot);
-            shard.places.insert(key, place);
-        } else {
-            let place = shard.least_used();
-            let old = std::mem::replace(&mut shard.slots[place], slot);
-            shard.places.remove(&old.key);
-            shard.places.insert(key, place);
-        }
-    }
 }
 
 impl Shard {
-    fn least_used(&mut self) -> usize {
-        loop {
-            let place = self.hand;
-            self.hand = (self.hand + 1) % self.slots.len();
-            if !std::mem::take(&mut self.slots[place].was_used) {
-                return place;
+    fn get(&mut self, key: Key) -> Option<Arc<[u8]>> {
+        let Some(slot) = self.blocks.get_mut(&key) else {
+            self.misses += 1;
+            return None;
+        };
+        self.hits += 1;
+        slot.was_used = true;
+        Some(Arc::clone(&slot.block))
+    }
+
+    fn put(&mut self, key: Key, block: Arc<[u8]>) {
+        while self.queue.len() >= self.capacity {
+            let Some(oldest) = self.queue.pop_front() else { break };
+            let slot = self.blocks.get_mut(&oldest);
+            if slot.is_some_and(|slot| std::mem::take(&mut slot.was_used)) {
+                self.queue.push_back(oldest);
+            } else {
+                self.blocks.remove(&oldest);
             }
         }
-    }
-}
-
-impl fmt::Debug for Cache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache").finish_non_exhaustive()
+        if self.blocks.insert(key, Slot { block, was_used: false }).is_none() {
+            self.queue.push_back(key);
+        }
     }
 }

@@ -1,20 +1,19 @@
 //! Keeping up with a log that another process writes: what of it is known to be synced, and reading that.
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::address::Address;
-use super::beginning::StoreId;
 use super::cache::Cache;
-use super::fault::failed;
+use super::fault::{failed, find};
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader};
-use super::index::{Run, Sources, Terms};
+use super::index::{Run, Sources, Terms, Workshop};
 use super::log::Log;
 use super::options::FileOptions;
 use super::reader::Reader;
 use super::recovery::{
-    Replay, Runs, add_next, choose, collect, confirm, confirm_mark, read_identity,
+    Replay, Runs, add_next, check_is_store, choose, collect, confirm, confirm_mark, list,
+    read_identity,
 };
 use super::scan::Tip;
 use super::segment::SEGMENT_HEADER_BYTES;
@@ -29,11 +28,9 @@ use crate::store::identity::Identity;
 const LISTED_MAX: usize = 4;
 
 /// How far the log of another process was followed. It opens and reads files, and changes none.
-#[derive(Debug)]
 pub(super) struct Chase {
-    storage: Arc<dyn Storage>,
-    identity: Identity,
-    cache: Arc<Cache>,
+    pub(super) identity: Identity,
+    workshop: Workshop,
     options: FileOptions,
     /// Once there is one. It is opened again when it turns out to know less than the frames do: there may be another by now.
     watermark: Option<Arc<dyn StorageFile>>,
@@ -59,31 +56,22 @@ impl Chase {
         options: FileOptions,
     ) -> Result<(Self, Reader), Error> {
         let name = FileName::Store;
-        let file = match storage.open(name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let is_bare = storage.list().is_ok_and(|names| names.is_empty());
-                return Err(if is_bare {
-                    Error::new(ErrorKind::NoStore)
-                } else {
-                    failed("opening", name)(error)
-                });
-            }
-            opened => opened.map_err(failed("opening", name))?,
-        };
+        let names = list(&*storage)?;
+        check_is_store(&names)?;
+        let file = storage.open(name).map_err(failed("opening", name))?;
         let identity = read_identity(&*file)?;
         let store = identity.id.into_bytes();
         let cache = Arc::new(Cache::new(options.cache_bytes));
         let log = Log::new(Arc::clone(&storage), Arc::clone(&cache));
-        let names = storage.list().map_err(failed("listing the directory of", name))?;
-        collect(&storage, &names, store, &log)?;
+        let workshop = Workshop { storage, store, cache };
+        collect(&workshop, &names, &log)?;
         let terms = Terms::of_store(store);
         let Replay { sources, tip, .. } = Replay::behind(&log, terms, Vec::new());
-        let reader = Reader::new(log, terms, sources, tip, Arc::clone(&cache));
+        let reader = Reader::new(log, terms, sources, tip, Arc::clone(&workshop.cache));
         let (watermark, proven, ahead) = (None, tip.end, tip);
         let chase = Self {
-            storage,
             identity,
-            cache,
+            workshop,
             options,
             watermark,
             proven,
@@ -93,14 +81,6 @@ impl Chase {
             known_since: Instant::now(),
         };
         Ok((chase, reader))
-    }
-
-    pub(super) fn identity(&self) -> Identity {
-        self.identity
-    }
-
-    fn store(&self) -> StoreId {
-        self.identity.id.into_bytes()
     }
 
     /// Shows everything that is known to be synced by now.
@@ -135,9 +115,12 @@ impl Chase {
         if self.known_since.elapsed() < KNOWN_FOR {
             return Ok(());
         }
-        let file =
-            self.storage.open(FileName::Store).map_err(failed("opening", FileName::Store))?;
-        if read_identity(&*file)? != self.identity {
+        let file = self
+            .workshop
+            .storage
+            .open(FileName::Store)
+            .map_err(failed("opening", FileName::Store))?;
+        if read_identity(&*file)?.id.into_bytes() != self.workshop.store {
             return Err(
                 Error::new(ErrorKind::OtherStore).detail("in the directory that is followed")
             );
@@ -151,18 +134,18 @@ impl Chase {
         let name = FileName::Watermark;
         let file = match &self.watermark {
             Some(file) => file,
-            None => match self.storage.open(name) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                opened => self.watermark.insert(opened.map_err(failed("opening", name))?),
+            None => match find(&*self.workshop.storage, name)? {
+                Some(file) => self.watermark.insert(file),
+                None => return Ok(None),
             },
         };
-        let read = Watermark::read(Arc::clone(file), self.store());
+        let read = Watermark::read(Arc::clone(file), self.workshop.store);
         Ok(read.map_err(failed("reading", name))?.1)
     }
 
     /// Takes in new segments up to that of an address, if there are so many.
     fn reach(&self, log: &Log, end: Address) -> Result<(), Error> {
-        while log.segment(end.segment()).is_none() && add_next(&self.storage, self.store(), log)? {}
+        while log.segment(end.segment()).is_none() && add_next(&self.workshop, log)? {}
         Ok(())
     }
 
@@ -195,7 +178,7 @@ impl Chase {
         };
         self.ahead = ahead;
         if is_end {
-            while add_next(&self.storage, self.store(), log)? {}
+            while add_next(&self.workshop, log)? {}
         }
         self.proven = self.proven.max(last_start(log));
         if self.proven > self.tip.end {
@@ -227,7 +210,7 @@ impl Chase {
         if looks {
             self.looks_at = uncovered + u64::from(self.options.recent_bytes);
         }
-        let done = replay.up_to(self.proven);
+        let done = replay.up_to(self.proven, |_| {});
         let Replay { sources, tip, .. } = replay;
         if tip.end >= self.tip.end {
             reader.replace_sources(|current| *current = sources);
@@ -241,9 +224,8 @@ impl Chase {
     fn runs(&self, log: &Log, known: &[Arc<Run>]) -> Result<Runs, Error> {
         let mut runs = Runs::default();
         for _ in 0..LISTED_MAX {
-            let names = self.storage.list();
-            let names = names.map_err(failed("listing the directory of", FileName::Store))?;
-            runs = choose(&self.storage, &names, self.store(), &self.cache, log, known)?;
+            let names = list(&*self.workshop.storage)?;
+            runs = choose(&self.workshop, &names, log, known)?;
             if !runs.is_one_missing {
                 break;
             }

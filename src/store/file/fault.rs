@@ -1,9 +1,10 @@
-//! What can be wrong with stored bytes, and how a failing file is reported.
+//! What can be wrong with stored bytes, and how a file is reported that fails or is not there.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
-use crate::storage::FileName;
+use crate::storage::{FileName, Storage, StorageFile};
 
 /// Why bytes are not what they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,5 +42,17 @@ pub(crate) fn failed(doing: &str, file: FileName) -> impl FnOnce(io::Error) -> E
             _ => ErrorKind::Store,
         };
         Error::new(kind).detail(what).caused_by(source)
+    }
+}
+
+/// Opens a file, if it is there.
+pub(crate) fn find(
+    storage: &dyn Storage,
+    name: FileName,
+) -> Result<Option<Arc<dyn StorageFile>>, Error> {
+    match storage.open(name) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("opening", name)(error)),
     }
 }

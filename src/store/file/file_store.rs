@@ -3,10 +3,11 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use super::address::Address;
 use super::cache::Cache;
@@ -64,21 +65,14 @@ use crate::store::query::Query;
 #[derive(Debug)]
 pub struct FileStore {
     engine: Arc<Engine>,
-    signal: Arc<Signal>,
-    worker: Mutex<Option<JoinHandle<()>>>,
+    worker: Mutex<Option<Worker>>,
 }
 
-/// Tells the store's thread that something is due.
-#[derive(Debug, Default)]
-struct Signal {
-    state: Mutex<Due>,
-    raised: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Due {
-    is_due: bool,
-    is_over: bool,
+/// The store's thread. It ends once nobody can tell it any more that something is due.
+#[derive(Debug)]
+struct Worker {
+    due: SyncSender<()>,
+    thread: JoinHandle<()>,
 }
 
 impl FileStore {
@@ -102,9 +96,8 @@ impl FileStore {
         let cache = Arc::new(Cache::new(options.cache_bytes));
         let recovered = recover(storage, cache, options.recent_bytes).map_err(hint_at_copying)?;
         let engine = Arc::new(Engine::new(recovered, options, lock));
-        let signal = Arc::new(Signal::default());
-        let worker = if engine.has_thread() { Some(start(&engine, &signal)?) } else { None };
-        let store = Self { engine, signal, worker: Mutex::new(worker) };
+        let worker = engine.has_thread().then(|| start(&engine)).transpose()?;
+        let store = Self { engine, worker: Mutex::new(worker) };
         store.look_after();
         Ok(store)
     }
@@ -150,20 +143,21 @@ impl FileStore {
         if self.engine.check_process().is_err() || !self.engine.is_due() {
             return;
         }
-        if self.engine.has_thread() {
-            self.signal.state.lock().is_due = true;
-            self.signal.raised.notify_one();
-        } else {
-            self.engine.keep_up();
+        if !self.engine.has_thread() {
+            return self.engine.keep_up();
+        }
+        if let Some(worker) = &*self.worker.lock() {
+            // If it was told already and has not begun yet, once is enough.
+            let _ = worker.due.try_send(());
         }
     }
 
     fn stop_worker(&self) {
-        self.signal.state.lock().is_over = true;
-        self.signal.raised.notify_one();
-        if let Some(worker) = self.worker.lock().take() {
+        let worker = self.worker.lock().take();
+        if let Some(Worker { due, thread }) = worker {
+            drop(due);
             // It has nothing to say; a panic of it does no harm to the log.
-            let _ = worker.join();
+            let _ = thread.join();
         }
     }
 }
@@ -173,8 +167,7 @@ impl FileOptions {
     pub fn open(self, path: impl AsRef<Path>) -> Result<FileStore, Error> {
         let path = path.as_ref();
         let directory = Directory::new(path).map_err(|source| {
-            let detail = format!("making the directory {}", path.display());
-            Error::new(ErrorKind::Store).detail(detail).caused_by(source)
+            Error::store(source).detail(format!("making the directory {}", path.display()))
         })?;
         self.open_on(directory)
     }
@@ -207,24 +200,12 @@ pub(super) fn hint_at_copying(error: Error) -> Error {
     }
 }
 
-fn start(engine: &Arc<Engine>, signal: &Arc<Signal>) -> Result<JoinHandle<()>, Error> {
-    let (engine, signal) = (Arc::clone(engine), Arc::clone(signal));
-    let work = move || {
-        loop {
-            let mut due = signal.state.lock();
-            while !due.is_due && !due.is_over {
-                signal.raised.wait(&mut due);
-            }
-            if due.is_over {
-                return;
-            }
-            due.is_due = false;
-            drop(due);
-            engine.keep_up();
-        }
-    };
-    let thread = thread::Builder::new().name("annals".to_owned());
-    thread.spawn(work).map_err(|source| Error::store(source).detail("starting a thread"))
+fn start(engine: &Arc<Engine>) -> Result<Worker, Error> {
+    let (engine, (due, told)) = (Arc::clone(engine), sync_channel(1));
+    let work = move || told.iter().for_each(|()| engine.keep_up());
+    let thread = thread::Builder::new().name("annals".to_owned()).spawn(work);
+    let thread = thread.map_err(|source| Error::store(source).detail("starting a thread"))?;
+    Ok(Worker { due, thread })
 }
 
 impl EventStore for FileStore {

@@ -1,5 +1,6 @@
 //! A store on disk that another process writes to, for reading.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -58,7 +59,6 @@ use crate::store::query::Query;
 /// there is nothing; what is new is read once, verified and indexed in memory. Of frames that are not synced, such as a
 /// [buffered](super::Durability::Buffered) writer's, the headers are read once. Waiting does so every 2 ms. Memory is bounded as that of the writer, if
 /// it is opened with the same [options](FileOptions).
-#[derive(Debug)]
 pub struct Follower {
     identity: Identity,
     reader: Reader,
@@ -97,7 +97,7 @@ impl FileOptions {
             let (mut chase, reader) = Chase::new(Arc::new(storage), self)?;
             chase.begin_anew(&reader)?;
             chase.catch_up(&reader)?;
-            Ok(Follower { identity: chase.identity(), reader, chase: Mutex::new(chase) })
+            Ok(Follower { identity: chase.identity, reader, chase: Mutex::new(chase) })
         };
         follow().map_err(hint_at_copying)
     }
@@ -125,6 +125,12 @@ impl Follower {
             }
             done => done,
         }
+    }
+}
+
+impl fmt::Debug for Follower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follower").finish_non_exhaustive()
     }
 }
 

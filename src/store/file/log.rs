@@ -25,7 +25,6 @@ pub(super) struct Segment {
 }
 
 /// All segments.
-#[derive(Debug)]
 pub(super) struct Log {
     storage: Arc<dyn Storage>,
     cache: Arc<Cache>,
@@ -128,16 +127,8 @@ impl Log {
             if (number + 1) as u64 * BLOCK_BYTES as u64 > limit.into() {
                 return self.read(Address::new(at.segment(), offset), &mut into[done..]);
             }
-            let block = match self.cache.get(&file, number) {
-                Some(block) => block,
-                None => {
-                    let mut block = vec![0; BLOCK_BYTES];
-                    self.read(Address::new(at.segment(), number * size), &mut block)?;
-                    let block: Arc<[u8]> = block.into();
-                    self.cache.put(&file, number, Arc::clone(&block));
-                    block
-                }
-            };
+            let at = Address::new(at.segment(), number * size);
+            let block = self.cache.block(&file, number, |block| self.read(at, block))?;
             into[done..done + wanted].copy_from_slice(&block[within..within + wanted]);
             done += wanted;
             offset += u32::try_from(wanted).expect("part of a block");

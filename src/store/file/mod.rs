@@ -18,6 +18,8 @@ mod log;
 mod index;
 mod view;
 mod walker;
+mod reading;
+mod lookup;
 mod pages;
 mod judge;
 mod sync;
@@ -38,7 +40,7 @@ mod chase;
 mod follower;
 pub mod care;
 
-pub(crate) use fault::failed;
+pub(crate) use fault::{failed, find};
 pub use file_store::FileStore;
 pub use follower::Follower;
 pub use options::{Durability, FileOptions, Upkeep};

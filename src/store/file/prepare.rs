@@ -2,6 +2,7 @@
 
 use super::engine::Engine;
 use super::fault::failed;
+use super::space::Claim;
 use crate::error::Error;
 use crate::storage::{FileName, StorageFile};
 
@@ -25,10 +26,7 @@ impl Engine {
 
     /// Fills the next extent with zeros.
     pub(super) fn prepare_space(&self) -> Result<(), Error> {
-        let claim = self.space.claim();
-        if !self.wants_space() || self.reader.heads.check().is_err() {
-            return Ok(());
-        }
+        let Some(claim) = self.claim_if(Self::wants_space) else { return Ok(()) };
         let Some(segment) = self.reader.log.last() else { return Ok(()) };
         let name = FileName::Segment(segment.header.number);
         // A handle of its own: what goes wrong with the leader's writes is reported on the leader's handle once, and must not
@@ -54,10 +52,7 @@ impl Engine {
     /// Makes the file that becomes the next segment.
     pub(super) fn prepare_spare(&self) -> Result<(), Error> {
         let name = FileName::Spare;
-        let claim = self.space.claim();
-        if !self.wants_spare() || self.reader.heads.check().is_err() {
-            return Ok(());
-        }
+        let Some(_claim) = self.claim_if(Self::wants_spare) else { return Ok(()) };
         let file = self.workshop.storage.create(name).map_err(failed("making", name))?;
         if self.syncs() {
             let to = EXTENT_BYTES_MIN.min(self.options.segment_bytes.into());
@@ -65,8 +60,13 @@ impl Engine {
         }
         file.sync().map_err(failed("syncing", name))?;
         self.space.add_spare();
-        drop(claim);
         Ok(())
+    }
+
+    /// The claim of the space, if something is to be done there, also once it is had.
+    fn claim_if(&self, is_wanted: fn(&Self) -> bool) -> Option<Claim<'_>> {
+        let claim = is_wanted(self).then(|| self.space.claim())?;
+        (is_wanted(self) && self.reader.heads.check().is_ok()).then_some(claim)
     }
 }
 

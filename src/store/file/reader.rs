@@ -1,6 +1,5 @@
 //! What it takes to read a store: the log, its index, and how far both are shown.
 
-use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -88,11 +87,5 @@ impl Reader {
             cache_misses,
             ..Statistics::default()
         })
-    }
-}
-
-impl fmt::Debug for Reader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader").finish_non_exhaustive()
     }
 }

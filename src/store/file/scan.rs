@@ -127,22 +127,43 @@ pub(super) fn promised(
     file: &dyn StorageFile,
     name: FileName,
     tag: u64,
-    (from, to): (u64, u64),
+    part: (u64, u64),
 ) -> Result<u32, Error> {
-    let (mut at, mut promised) = (from, 0);
-    let wanted = usize::try_from(CHUNK_BYTES).expect("a megabyte");
-    let mut chunk = vec![0; wanted + FRAME_HEADER_BYTES as usize];
+    let mut promised = 0;
+    windows(file, name, part, |_, bytes| {
+        if let Ok((header, _)) = FrameHeader::decode(bytes, tag) {
+            promised = promised.max(header.synced);
+        }
+        Ok(None::<()>)
+    })?;
+    Ok(promised)
+}
+
+/// Shows what begins at each offset between two, as much of it as a header takes, until something is found.
+pub(super) fn windows<T>(
+    file: &dyn StorageFile,
+    name: FileName,
+    (mut at, to): (u64, u64),
+    mut look: impl FnMut(u32, &[u8]) -> Result<Option<T>, Error>,
+) -> Result<Option<T>, Error> {
+    let window = FRAME_HEADER_BYTES as usize;
+    let starts_max = usize::try_from(CHUNK_BYTES).expect("a megabyte");
+    let mut chunk = vec![0; starts_max + window];
     while at < to {
         let read = file.read_up_to(at, &mut chunk).map_err(failed("reading", name))?;
-        let windows = chunk[..read].windows(8).take(wanted).enumerate();
-        for (start, _) in windows.filter(|(_, found)| *found == tag.to_le_bytes()) {
-            if let Ok((header, _)) = FrameHeader::decode(&chunk[start..read], tag) {
-                promised = promised.max(header.synced);
+        let starts = usize::try_from(to - at).unwrap_or(usize::MAX).min(read).min(starts_max);
+        for start in 0..starts {
+            let Ok(offset) = u32::try_from(at + start as u64) else { return Ok(None) };
+            if let Some(found) = look(offset, &chunk[start..read.min(start + window)])? {
+                return Ok(Some(found));
             }
+        }
+        if read < chunk.len() {
+            break;
         }
         at += CHUNK_BYTES;
     }
-    Ok(promised)
+    Ok(None)
 }
 
 impl Tip {

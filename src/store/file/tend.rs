@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::{Engine, abandoned};
-use super::index::{Coverage, Part, Run, to_be_merged};
+use super::index::{Part, Run, to_be_merged};
 use super::options::Upkeep;
+use super::recovery::Replay;
 use super::view::damaged_run;
-use super::walker::Walker;
 use crate::error::Error;
-use crate::position::Position;
 use crate::storage::FileName;
 
 /// How many runs a closed store has at most, so that a store that is opened often and written to little does not collect them.
@@ -76,11 +75,7 @@ impl Engine {
         }
         loop {
             let sources = self.reader.sources();
-            let Some((part, coverage)) =
-                sources.recents.first().and_then(|part| part.settled.map(|c| (part, c)))
-            else {
-                return Ok(());
-            };
+            let Some((part, coverage)) = sources.settled() else { return Ok(()) };
             let run = Arc::new(self.workshop.run_of(&part.recent.read(), coverage)?);
             self.reader.replace_sources(|sources| {
                 sources.runs.push(run);
@@ -102,14 +97,8 @@ impl Engine {
         drop(recent);
         // Runs are made of synced log only.
         writer.sync_all(self.shared())?;
-        let coverage = writer.tip.coverage(part.from, part.first);
-        let next = Part::behind(coverage.to, coverage.last, self.reader.terms);
-        self.reader.replace_sources(|sources| {
-            if let Some(last) = sources.recents.last_mut() {
-                last.settled = Some(coverage);
-            }
-            sources.recents.push(next);
-        });
+        let covered = writer.tip.coverage(part.from, part.first);
+        self.reader.replace_sources(|sources| sources.settle(covered));
         Ok(())
     }
 
@@ -139,44 +128,23 @@ impl Engine {
         let name = damaged_run(error);
         let sources = self.reader.sources();
         // If it is not there any more, somebody else was faster.
-        let Some(run) = sources.runs.iter().find(|run| Some(run.name) == name) else {
+        let Some(place) = sources.runs.iter().position(|run| Some(run.name) == name) else {
             return Ok(());
         };
-        let fresh = self.runs_for(&run.coverage)?;
-        self.put_in_place_of(&[Arc::clone(run)], fresh);
-        Ok(())
-    }
-
-    /// Makes new runs for a part of the log.
-    fn runs_for(&self, covered: &Coverage) -> Result<Vec<Arc<Run>>, Error> {
-        let before = Position::new(covered.first.get().saturating_sub(1));
-        let view = self.reader.view_up_to(covered.to, covered.last);
-        let mut walker = Walker::from_frame(&view, covered.from);
-        let (mut runs, mut part) =
-            (Vec::new(), Part::behind(covered.from, before, self.reader.terms));
-        while let Some((at, record)) = walker.next()? {
-            part.recent.write().add(&record.event, (at, record.length));
-            let is_last = record.event.commit().is_last();
-            let time = record.event.recorded_at().timestamp_micros();
-            let Some((start, header, sum)) = walker.frame.filter(|_| is_last) else { continue };
-            let to = start.plus(header.length);
-            let collected = part.recent.read().log_bytes();
-            if collected >= self.options.recent_bytes.into() || to == covered.to {
-                let coverage = Coverage {
-                    from: part.from,
-                    to,
-                    first: part.first,
-                    last: header.last(),
-                    last_frame: start,
-                    last_time: time,
-                    last_chain: sum,
-                };
-                runs.push(Arc::new(self.workshop.run_of(&part.recent.read(), coverage)?));
-                self.workshop.merge_all(&mut runs)?;
-                part = Part::behind(to, header.last(), self.reader.terms);
+        let (before, run) = (sources.runs[..place].last().cloned(), &sources.runs[place]);
+        let mut replay =
+            Replay::behind(&self.reader.log, self.reader.terms, before.into_iter().collect());
+        replay.sources.runs.clear();
+        let (mut made, end, enough) = (Ok(()), run.coverage.to, self.options.recent_bytes.into());
+        replay.up_to(end, |replay| {
+            let collected = replay.sources.growing().recent.read().log_bytes();
+            if made.is_ok() && (collected >= enough || replay.tip.end == end) {
+                made = replay.make_run(&self.workshop);
             }
-        }
-        Ok(runs)
+        })?;
+        made?;
+        self.put_in_place_of(std::slice::from_ref(run), replay.sources.runs);
+        Ok(())
     }
 
     /// Bounds the memory of recent events: if too many wait to become runs, the caller helps, or waits for who is at it.
@@ -199,13 +167,8 @@ impl Engine {
     }
 
     fn prepare(&self) -> Result<(), Error> {
-        if self.wants_space() {
-            self.prepare_space()?;
-        }
-        if self.wants_spare() {
-            self.prepare_spare()?;
-        }
-        Ok(())
+        self.prepare_space()?;
+        self.prepare_spare()
     }
 
     /// Does everything that is due. What fails is tried again the next time.

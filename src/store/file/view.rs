@@ -37,7 +37,7 @@ impl View<'_> {
 
     /// Behind where no record goes on that begins at this address: a segment's end, and the border to what is staged, which
     /// is also where the file may end.
-    pub(super) fn record_limit(&self, at: Address) -> u32 {
+    fn record_limit(&self, at: Address) -> u32 {
         match self.staged {
             Some((start, _)) if start.segment() == at.segment() && at < start => start.offset(),
             _ => self.limit(at),
@@ -54,7 +54,7 @@ impl View<'_> {
     }
 
     /// Fills the buffer from an address on; all of it lies below the segment's limit.
-    pub(super) fn read(&self, at: Address, into: &mut [u8]) -> Result<(), Error> {
+    fn read(&self, at: Address, into: &mut [u8]) -> Result<(), Error> {
         match self.staged {
             Some((start, staged)) if at >= start => {
                 let offset = (at.offset() - start.offset()) as usize;
@@ -79,24 +79,11 @@ impl View<'_> {
         if staged.is_empty() { Ok(()) } else { self.read(start.max(at), staged) }
     }
 
-    /// The bytes of the record at an address, not verified yet; by way of the cache.
+    /// The bytes of the record at an address, not verified yet.
     pub(super) fn record_bytes(&self, at: Address) -> Result<Vec<u8>, Error> {
-        self.record_bytes_by(at, Self::read)
-    }
-
-    /// The same, past the cache: for those who come by once.
-    pub(super) fn record_bytes_directly(&self, at: Address) -> Result<Vec<u8>, Error> {
-        self.record_bytes_by(at, Self::read_directly)
-    }
-
-    fn record_bytes_by(
-        &self,
-        at: Address,
-        read: impl Fn(&Self, Address, &mut [u8]) -> Result<(), Error>,
-    ) -> Result<Vec<u8>, Error> {
         let left = self.record_limit(at).saturating_sub(at.offset());
         let mut bytes = vec![0; left.min(GUESS_BYTES) as usize];
-        read(self, at, &mut bytes)?;
+        self.read(at, &mut bytes)?;
         let length = record::claimed_length(&bytes).and_then(|length| {
             if length > left {
                 Err(Fault::Wrong("a record reaches beyond the log"))
@@ -109,7 +96,7 @@ impl View<'_> {
             let known = bytes.len();
             bytes.resize(length as usize, 0);
             let rest = at.plus(u32::try_from(known).expect("at most the guess"));
-            read(self, rest, &mut bytes[known..])?;
+            self.read(rest, &mut bytes[known..])?;
         }
         Ok(bytes)
     }

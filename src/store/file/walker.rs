@@ -19,8 +19,6 @@ pub(super) struct Walker<'v, 's> {
     next: Address,
     /// Whether `next` is where a frame begins, or would.
     at_frame: bool,
-    /// The frame that was entered last: where it begins, its header, and the checksum of that.
-    pub(super) frame: Option<(Address, FrameHeader, u32)>,
     /// The position of the record before.
     last: Option<Position>,
     /// What was read, and from where on.
@@ -32,16 +30,7 @@ pub(super) struct Walker<'v, 's> {
 impl<'v, 's> Walker<'v, 's> {
     pub(super) fn from_record(view: &'v View<'s>, next: Address) -> Self {
         let (chunk, chunk_bytes) = (Vec::new(), FIRST_BYTES);
-        Self {
-            view,
-            next,
-            at_frame: false,
-            frame: None,
-            last: None,
-            chunk,
-            chunk_at: next,
-            chunk_bytes,
-        }
+        Self { view, next, at_frame: false, last: None, chunk, chunk_at: next, chunk_bytes }
     }
 
     pub(super) fn from_frame(view: &'v View<'s>, next: Address) -> Self {
@@ -56,6 +45,17 @@ impl<'v, 's> Walker<'v, 's> {
             return Ok(None);
         }
         let at = self.next;
+        self.record().map(|record| Some((at, record)))
+    }
+
+    /// Goes to the record at this address. If it has to be read, so many bytes are read with it.
+    pub(super) fn go_to(&mut self, at: Address, bytes: u32) -> Result<Record<'_>, Error> {
+        (self.next, self.last, self.chunk_bytes) = (at, None, bytes);
+        self.record()
+    }
+
+    fn record(&mut self) -> Result<Record<'_>, Error> {
+        let at = self.next;
         let length = record::claimed_length(self.peek(8)?);
         let length = length.map_err(|fault| self.damage(at, fault))?;
         self.peek(length)?;
@@ -69,7 +69,7 @@ impl<'v, 's> Walker<'v, 's> {
         self.last = Some(position);
         self.next = at.plus(record.length);
         self.at_frame = record.event.commit().is_last();
-        Ok(Some((at, record)))
+        Ok(record)
     }
 
     /// The error that says that the log is damaged, and at which position if that is known.
@@ -94,8 +94,7 @@ impl<'v, 's> Walker<'v, 's> {
         }
         let (at, tag) = (self.next, self.view.tag(self.next));
         let header = FrameHeader::decode(self.peek(FRAME_HEADER_BYTES)?, tag);
-        let (header, sum) = header.map_err(|fault| self.damage(at, fault))?;
-        self.frame = Some((at, header, sum));
+        header.map_err(|fault| self.damage(at, fault))?;
         self.next = at.plus(FRAME_HEADER_BYTES);
         self.at_frame = false;
         Ok(true)
@@ -112,12 +111,21 @@ impl<'v, 's> Walker<'v, 's> {
             && self.next >= self.chunk_at
             && self.next.offset() - self.chunk_at.offset() + bytes <= held;
         if !within {
-            self.chunk.resize(self.chunk_bytes.max(bytes).min(left) as usize, 0);
             self.chunk_at = self.next;
+            let much = self.chunk_bytes.max(bytes).min(left);
             self.chunk_bytes = (self.chunk_bytes * 4).min(CHUNK_BYTES);
-            self.view.read_directly(self.chunk_at, &mut self.chunk)?;
+            if self.read(much).is_err() {
+                // What is asked for may be readable, and what lies behind it not.
+                self.chunk_bytes = bytes;
+                self.read(bytes)?;
+            }
         }
         let start = (self.next.offset() - self.chunk_at.offset()) as usize;
         Ok(&self.chunk[start..start + bytes as usize])
+    }
+    fn read(&mut self, bytes: u32) -> Result<(), Error> {
+        self.chunk.resize(bytes as usize, 0);
+        let read = self.view.read_directly(self.chunk_at, &mut self.chunk);
+        read.inspect_err(|_| self.chunk.clear())
     }
 }

@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use super::sections::{Section, Sections, identity, list};
+use super::sections::{Section, Sections, identity};
 use crate::error::{Error, ErrorKind};
 use crate::position::Position;
 use crate::progress::Progress;
 use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::address::Address;
 use crate::store::file::beginning::StoreId;
-use crate::store::file::fault::{Fault, failed};
+use crate::store::file::fault::{Fault, failed, find};
 use crate::store::file::file_store::lock;
-use crate::store::file::recovery::{last_non_zero, name_segment, open_watermark, write_store};
+use crate::store::file::recovery::{
+    last_non_zero, list, name_segment, open_watermark, write_store,
+};
 use crate::store::file::scan::{Scan, Step, Tip};
 use crate::store::file::segment::SEGMENT_HEADER_BYTES;
-use crate::store::file::watermark::Mark;
+use crate::store::file::watermark::{Mark, Watermark};
 
 /// What a backup came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +61,8 @@ pub fn backup(
     if there != sections.store && there != StoreId::default() {
         return Err(Error::new(ErrorKind::Occupied).detail("by another store"));
     }
-    let (end, mark) = (sections.synced, open_watermark(&*target, sections.store)?.1);
+    let (watermark, mark) = open_watermark(&*target, sections.store)?;
+    let end = sections.synced;
     if let Some(mark) = mark.filter(|mark| mark.end > end) {
         let (reaches, head) = (mark.position, sections.head);
         let detail = format!(
@@ -72,6 +75,7 @@ pub fn backup(
         source,
         target,
         end,
+        watermark,
         mark,
         is_new: said.is_err(),
         tip: Tip::at(Address::MIN, Position::START, 0, i64::MIN),
@@ -98,7 +102,7 @@ pub fn backup(
         return Err(what.at(FileName::Segment(copy.end.segment()), copy.end.offset().into()));
     }
     copy.index(&sections, &copied)?;
-    copy.watermark(&sections)?;
+    copy.mark(&sections)?;
     if copy.is_new {
         let identity = sections.identity.expect("there is no finding about it");
         write_store(&copy.target, &identity)?;
@@ -113,6 +117,7 @@ struct Copying {
     /// Where the backup is to end.
     end: Address,
     /// How far an earlier one is known to be synced.
+    watermark: Watermark,
     mark: Option<Mark>,
     /// Whether there is none that says who it is, and so none that opens.
     is_new: bool,
@@ -200,35 +205,22 @@ impl Copying {
 
     fn whole_file(&self, name: FileName) -> Result<(), Error> {
         let draft = FileName::RunDraft;
-        let from = match self.source.open(name) {
-            Ok(file) => file,
-            // The store has merged it into another meanwhile; the backup makes it anew when it is opened.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(failed("opening", name)(error)),
-        };
+        // The store may have merged it into another meanwhile; the backup makes it anew when it is opened.
+        let Some(from) = find(&*self.source, name)? else { return Ok(()) };
         let into = self.target.create(draft).map_err(failed("making", draft))?;
-        let (mut chunk, mut at) = (vec![0; BATCH_BYTES], 0);
-        loop {
-            let read = from.read_up_to(at, &mut chunk).map_err(failed("reading", name))?;
-            into.write_all_at(at, &chunk[..read]).map_err(failed("writing", draft))?;
-            at += read as u64;
-            if read < chunk.len() {
-                break;
-            }
-        }
+        from.copy_to(&*into, 0..u64::MAX).map_err(failed("copying", name))?;
         into.sync().map_err(failed("syncing", draft))?;
         self.target.rename(draft, name).map_err(failed("renaming", draft))?;
         self.target.sync_names().map_err(failed("syncing the name of", name))
     }
 
     /// Writes down how far the backup goes.
-    fn watermark(&self, sections: &Sections) -> Result<(), Error> {
+    fn mark(&mut self, sections: &Sections) -> Result<(), Error> {
         let name = FileName::Watermark;
-        let (mut watermark, _) = open_watermark(&*self.target, sections.store)?;
         let last = sections.all.iter().find(|section| section.number == self.end.segment());
         let tag = last.map_or(0, |section| section.tag);
         let mark = Mark { tag, end: self.end, position: self.tip.head, is_shut: true };
-        let written = watermark.write(mark).and_then(|()| watermark.sync());
+        let written = self.watermark.write(mark).and_then(|()| self.watermark.sync());
         written.map_err(failed("writing", name))?;
         self.target.sync_names().map_err(failed("syncing the name of", name))
     }

@@ -7,7 +7,6 @@ use uuid::Uuid;
 
 use super::finding::Findings;
 use super::lost::Lost;
-use super::sections::list;
 use crate::error::{Error, ErrorKind};
 use crate::event::{CommitPlace, GAP, RecordedEvent};
 use crate::id::FreshEventIds;
@@ -20,7 +19,7 @@ use crate::store::file::fault::failed;
 use crate::store::file::file_store::FileStore;
 use crate::store::file::options::{Durability, FileOptions, Upkeep};
 use crate::store::file::record::Record;
-use crate::store::file::recovery::write_store;
+use crate::store::file::recovery::{list, write_store};
 use crate::store::identity::Identity;
 
 /// How much is collected before it is written.
@@ -44,17 +43,9 @@ pub(super) struct Copy {
     time: DateTime<Utc>,
     events: u64,
     gaps: u64,
-    commit: Collected,
-}
-
-/// What was read of a commit.
-#[derive(Default)]
-struct Collected {
-    /// Where the first record that was read lay.
-    at: Address,
-    first: Position,
-    last: Position,
-    events: Vec<RecordedEvent<'static>>,
+    /// What was read of a commit, and where the first record of that lay.
+    commit: Vec<RecordedEvent<'static>>,
+    commit_at: Address,
 }
 
 /// What became of a store that was made from another.
@@ -97,40 +88,42 @@ impl Copy {
             time: DateTime::UNIX_EPOCH,
             events: 0,
             gaps: 0,
-            commit: Collected::default(),
+            commit: Vec::new(),
+            commit_at: Address::MIN,
         })
     }
 
     /// Adds a record. Positions that were left out before it become gaps.
     pub(super) fn add(&mut self, at: Address, record: &Record<'_>) -> Result<(), Error> {
-        let (first, last) = record.event.commit_positions();
+        let (first, _) = record.event.commit_positions();
         let position = record.event.position();
-        let goes_on = self.commit.events.last().is_some_and(|before| {
-            first == self.commit.first && position.get() - before.position().get() <= GAPS_MAX
+        let goes_on = self.commit.last().is_some_and(|before| {
+            first == before.commit_positions().0
+                && position.get() - before.position().get() <= GAPS_MAX
         });
         if !goes_on {
             self.end_commit(position)?;
-            self.commit = Collected { at, first, last, events: Vec::new() };
+            self.commit_at = at;
         }
-        self.commit.events.push(record.event.clone().into_owned());
+        self.commit.push(record.event.clone().into_owned());
         Ok(())
     }
 
     /// Forgets what was read of a commit from this address on, if that is not all of it.
     pub(super) fn drop_unfinished(&mut self, at: Address) {
-        let Collected { at: begun_at, last, events, .. } = &mut self.commit;
-        if *begun_at >= at && events.last().is_some_and(|event| event.position() < *last) {
-            events.clear();
+        let end = self.commit.first().map(|event| event.commit_positions().1);
+        if self.commit_at >= at && self.commit.last().map(RecordedEvent::position) < end {
+            self.commit.clear();
         }
     }
 
     /// Writes what was read of a commit, which is followed by this position. What a record says of the size of its commit may be
     /// a lie: so many gaps at most are made in the commit for it.
     fn end_commit(&mut self, end: Position) -> Result<(), Error> {
-        let Collected { first, last, events: records, .. } = std::mem::take(&mut self.commit);
-        if records.is_empty() {
+        let records = std::mem::take(&mut self.commit);
+        let Some((first, last)) = records.first().map(RecordedEvent::commit_positions) else {
             return Ok(());
-        }
+        };
         let least = records[0].position().get().saturating_sub(GAPS_MAX);
         self.fill_up_to(first.max(Position::new(least)))?;
         self.time = records[0].recorded_at();

@@ -131,7 +131,7 @@ impl Lost {
         Survey::new(sections, Thoroughness::Everything).run(&mut |piece| {
             if let Piece::Record(_, record) = piece {
                 let stream = record.event.stream();
-                let hash = self.terms.stream_name(stream.as_str().as_bytes());
+                let hash = self.terms.stream(stream.as_str());
                 if hashes.contains(&hash) {
                     let new = || Stream {
                         id: stream.to_stream_id(),
@@ -182,7 +182,7 @@ impl Lost {
         if self.streams.is_empty() {
             return;
         }
-        let hash = self.terms.stream_name(event.stream().as_str().as_bytes());
+        let hash = self.terms.stream(event.stream().as_str());
         if let Some(stream) = self.streams.get_mut(&hash) {
             (stream.last, stream.unknown, stream.end) = (event.version(), self.unknown, None);
         }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::copy::{Copied, Copy};
 use super::finding::Findings;
 use super::lost::Lost;
-use super::sections::{Sections, list};
+use super::sections::Sections;
 use super::survey::{Piece, Survey, Thoroughness};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::position::Position;
 use crate::progress::Progress;
-use crate::storage::{FileName, Storage};
+use crate::storage::Storage;
+use crate::store::file::recovery::{check_is_store, list};
 
 /// Makes a new store, in an empty directory, of everything that can be read of a damaged one.
 ///
@@ -27,10 +28,8 @@ pub fn salvage(
     mut progress: impl FnMut(Progress),
 ) -> Result<Copied, Error> {
     let storage: Arc<dyn Storage> = Arc::new(damaged);
+    check_is_store(&list(&*storage)?)?;
     let sections = Sections::of(&storage)?;
-    if list(&*storage)?.iter().all(|name| *name == FileName::Lock) {
-        return Err(Error::new(ErrorKind::NoStore));
-    }
     let mut reached = Progress::new(0, 2 * sections.bytes());
     let (lost, findings) = Lost::of(&sections, &mut |bytes| {
         reached.done = bytes;

@@ -7,6 +7,7 @@ use crate::store::file::bytes::Fields;
 use crate::store::file::fault::failed;
 use crate::store::file::frame::{FRAME_HEADER_BYTES, FrameHeader, verify_records};
 use crate::store::file::record::{RECORD_BYTES_MIN, Record, may_begin};
+use crate::store::file::scan::windows;
 use crate::store::file::segment::{SEGMENT_HEADER_BYTES, seed};
 
 /// A part of a segment's file that is searched.
@@ -26,8 +27,6 @@ pub(super) enum Found {
     Record(u32, Vec<u8>),
 }
 
-const CHUNK_BYTES: usize = 1 << 20;
-
 impl Search<'_> {
     pub(super) fn seed(&self) -> u32 {
         seed(self.tag)
@@ -36,7 +35,7 @@ impl Search<'_> {
     /// The first frame or record from an offset on whose positions lie behind `head`. A frame that is not whole is one whose
     /// records are found one by one.
     pub(super) fn next(&self, from: u64, head: Position) -> Result<Option<Found>, Error> {
-        self.windows(from, |offset, bytes| {
+        windows(self.file, self.name, (from, self.limit), |offset, bytes| {
             if let Some(header) = self.header(offset, bytes, head) {
                 return Ok(Some(Found::Frame(offset, header)));
             }
@@ -56,7 +55,7 @@ impl Search<'_> {
         from: u32,
         head: Position,
     ) -> Result<Option<(u32, FrameHeader)>, Error> {
-        self.windows(from.into(), |offset, bytes| {
+        windows(self.file, self.name, (from.into(), self.limit), |offset, bytes| {
             let Some(header) = self.header(offset, bytes, head) else { return Ok(None) };
             let frame = self.read(offset, header.length)?;
             let is_whole = verify_records(&frame, self.tag, &header, |_, _| {}).is_ok();
@@ -79,33 +78,6 @@ impl Search<'_> {
         bytes.truncate(read.map_err(failed("reading", self.name))?);
         Ok(bytes)
     }
-
-    /// Shows what begins at each offset, as much of it as a header takes, until something is found.
-    fn windows<T>(
-        &self,
-        from: u64,
-        mut look: impl FnMut(u32, &[u8]) -> Result<Option<T>, Error>,
-    ) -> Result<Option<T>, Error> {
-        let window = FRAME_HEADER_BYTES as usize;
-        let mut chunk = vec![0; CHUNK_BYTES + window];
-        let mut at = from;
-        while at < self.limit {
-            let wanted = usize::try_from(self.limit - at).unwrap_or(usize::MAX).min(chunk.len());
-            let read = self.file.read_up_to(at, &mut chunk[..wanted]);
-            let read = read.map_err(failed("reading", self.name))?;
-            for start in 0..read.min(CHUNK_BYTES) {
-                let Ok(offset) = u32::try_from(at + start as u64) else { return Ok(None) };
-                if let Some(found) = look(offset, &chunk[start..read.min(start + window)])? {
-                    return Ok(Some(found));
-                }
-            }
-            if read < wanted {
-                break;
-            }
-            at += CHUNK_BYTES as u64;
-        }
-        Ok(None)
-    }
 }
 
 /// The tag of a segment whose header is damaged, and the position that it begins with: those of the first frame that bears a tag
@@ -115,8 +87,7 @@ pub(super) fn learn_tag(
     name: FileName,
     limit: u64,
 ) -> Result<Option<(u64, Position)>, Error> {
-    let any = Search { file, name, tag: 0, limit };
-    any.windows(SEGMENT_HEADER_BYTES.into(), |offset, bytes| {
+    windows(file, name, (SEGMENT_HEADER_BYTES.into(), limit), |offset, bytes| {
         let Some(tag) = Fields(bytes).u64().filter(|tag| *tag != 0) else { return Ok(None) };
         let Ok((header, _)) = FrameHeader::decode(bytes, tag) else { return Ok(None) };
         let search = Search { file, name, tag, limit };

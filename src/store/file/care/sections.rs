@@ -16,6 +16,7 @@ use crate::store::file::fault::failed;
 use crate::store::file::frame::{FRAME_HEADER_BYTES, FrameHeader};
 use crate::store::file::index::{Coverage, Run};
 use crate::store::file::record::RECORD_BYTES_MIN;
+use crate::store::file::recovery::{list, numbers};
 use crate::store::file::scan::promised;
 use crate::store::file::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::store::file::watermark::Watermark;
@@ -95,10 +96,8 @@ impl Sections {
         sections.read_watermark(&**storage)?;
         sections.read_runs(storage, &list(&**storage)?)?;
         // Listed anew: what a run covers that was made meanwhile has to be among them.
-        for name in list(&**storage)? {
-            if let FileName::Segment(number) = name {
-                sections.add(&**storage, number)?;
-            }
+        for number in numbers(&list(&**storage)?) {
+            sections.add(&**storage, number)?;
         }
         sections.put_in_order();
         sections.synced = sections.end()?;
@@ -298,9 +297,7 @@ pub(super) fn identity(
         None => "it is missing".to_owned(),
     };
     let finding = Finding::new(name, 0, what);
-    let mut names = list(storage)?;
-    names.sort_unstable();
-    for name in names.into_iter().filter(|name| matches!(name, FileName::Segment(_))) {
+    for name in numbers(&list(storage)?).into_iter().map(FileName::Segment) {
         let Some(file) = open(storage, name)? else { continue };
         let mut bytes = vec![0; SEGMENT_HEADER_BYTES as usize];
         let read = file.read_up_to(0, &mut bytes).map_err(failed("reading", name))?;
@@ -311,10 +308,6 @@ pub(super) fn identity(
         }
     }
     Ok((StoreId::default(), Err(finding)))
-}
-
-pub(super) fn list(storage: &dyn Storage) -> Result<Vec<FileName>, Error> {
-    storage.list().map_err(failed("listing the directory of", FileName::Store))
 }
 
 fn open(storage: &dyn Storage, name: FileName) -> Result<Option<Arc<dyn StorageFile>>, Error> {

@@ -73,8 +73,7 @@ impl<'s> Survey<'s> {
         for (place, section) in self.sections.all.iter().enumerate() {
             if section.number > expected {
                 self.chain = None;
-                let what = "the segment is missing";
-                self.pending.push(Finding::new(FileName::Segment(expected), 0, what));
+                self.note(FileName::Segment(expected), 0, "the segment is missing");
             }
             expected = section.number.saturating_add(1);
             self.enter(section, place == 0);
@@ -82,24 +81,26 @@ impl<'s> Survey<'s> {
             self.section(section, next, visit)?;
         }
         if self.sections.synced.segment() >= expected || self.sections.all.is_empty() {
-            let what = "the segment is missing";
-            self.pending.push(Finding::new(FileName::Segment(expected), 0, what));
+            self.note(FileName::Segment(expected), 0, "the segment is missing");
         }
         let synced = self.sections.synced.max(self.end);
         let head = Some(self.sections.head).filter(|head| *head > self.head);
         let known = head.filter(|head| self.can_come_next(*head, synced));
         if head != known {
             let what = "it tells of more events than there can have been";
-            self.pending.push(Finding::new(FileName::Watermark, 0, what));
+            self.note(FileName::Watermark, 0, what);
         }
         let next = known.and_then(|head| head.checked_add(1));
         if next.is_some() && self.pending.is_empty() {
             let file = FileName::Segment(expected.saturating_sub(1));
-            let what = "the log ends before what is known to have been synced";
-            self.pending.push(Finding::new(file, 0, what));
+            self.note(file, 0, "the log ends before what is known to have been synced");
         }
         self.tell_pending(next, visit)?;
         Ok(known.unwrap_or(Position::START))
+    }
+
+    fn note(&mut self, file: FileName, offset: u64, what: &str) {
+        self.pending.push(Finding::new(file, offset, what));
     }
 
     /// Whether the events that would be lost before this position can have lain before this address.
@@ -116,8 +117,7 @@ impl<'s> Survey<'s> {
             (first <= last).then_some((first, last))
         });
         if lost.is_some() && self.pending.is_empty() {
-            let what = "positions are missing";
-            self.pending.push(Finding::new(FileName::Store, 0, what));
+            self.note(FileName::Store, 0, "positions are missing");
         }
         for mut finding in std::mem::take(&mut self.pending) {
             finding.lost = lost;
@@ -137,13 +137,12 @@ impl<'s> Survey<'s> {
             && self.head.checked_add(1).is_some_and(|next| {
                 header.first == next || (self.chain.is_none() && header.first > next)
             });
+        let name = FileName::Segment(section.number);
         if !follows && !is_first {
-            let what = "the segment does not follow the one before it";
-            self.pending.push(Finding::new(FileName::Segment(section.number), 0, what));
+            self.note(name, 0, "the segment does not follow the one before it");
         }
         if is_first && header.number == 1 && header.first != Position::new(1) {
-            let what = "the first segment does not begin at the first position";
-            self.pending.push(Finding::new(FileName::Segment(section.number), 0, what));
+            self.note(name, 0, "the first segment does not begin at the first position");
         }
         self.chain = Some(*chain);
     }
@@ -212,7 +211,7 @@ impl<'s> Survey<'s> {
         }
         if section.length != length {
             let what = "its length is not the one that its successor names";
-            self.pending.push(Finding::new(section.name(), limit, what));
+            self.note(section.name(), limit, what);
         }
         Ok(())
     }
@@ -231,7 +230,7 @@ impl<'s> Survey<'s> {
         let is_next = position.get() == self.head.get() + 1;
         if !is_next && !self.can_come_next(position, at) {
             let (name, offset) = (FileName::Segment(at.segment()), at.offset().into());
-            self.pending.push(Finding::new(name, offset, "a record has an impossible position"));
+            self.note(name, offset, "a record has an impossible position");
             return Ok(());
         }
         if !is_next || !self.pending.is_empty() {

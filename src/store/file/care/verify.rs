@@ -319,7 +319,7 @@ impl<'a, 'r> Audit<'a, 'r> {
 
     /// Adds an event to what the run that covers it has to hold, and returns a hash of its stream.
     fn see_in_index(&mut self, at: Address, event: &RecordedEvent<'_>) -> Result<u64, Error> {
-        let name = event.stream().as_str().as_bytes();
+        let name = event.stream().as_str();
         let mut stream = None;
         if self.is_first_pass {
             let ended = |audited: &Audited<'_>| audited.run.coverage.to <= at;
@@ -332,8 +332,8 @@ impl<'a, 'r> Audit<'a, 'r> {
                 finding.into_iter().for_each(|finding| self.found.findings.add(finding));
             }
         }
-        let stream = stream.unwrap_or_else(|| self.terms.stream_name(name));
-        Ok(stream << 16 | u64::from(checksum(0, name) & 0xFFFF))
+        let stream = stream.unwrap_or_else(|| self.terms.stream(name));
+        Ok(stream << 16 | u64::from(checksum(0, name.as_bytes()) & 0xFFFF))
     }
 
     fn check_version(&mut self, stream: u64, at: Address, event: &RecordedEvent<'_>) {

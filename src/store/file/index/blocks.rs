@@ -1,11 +1,12 @@
 //! Blocks of a run: 4092 bytes and a checksum that says which block of which run it is.
 
-use std::io;
 use std::sync::Arc;
 
-use crate::storage::StorageFile;
+use crate::error::Error;
+use crate::storage::{FileName, StorageFile};
 use crate::store::file::bytes::{checksum, lower_half};
 use crate::store::file::cache::BLOCK_BYTES;
+use crate::store::file::fault::failed;
 
 /// How many bytes of content a block holds.
 pub(super) const CONTENT_BYTES: usize = BLOCK_BYTES - 4;
@@ -23,6 +24,7 @@ pub(super) fn verified(bytes: &[u8], tag: u64, block: u32) -> Option<&[u8]> {
 /// Writes blocks one behind the other, many at a time.
 pub(super) struct BlockSink {
     file: Arc<dyn StorageFile>,
+    name: FileName,
     tag: u64,
     /// The number of the next block.
     next: u32,
@@ -32,8 +34,9 @@ pub(super) struct BlockSink {
 const WRITE_BYTES: usize = 64 << 10;
 
 impl BlockSink {
-    pub(super) fn new(file: Arc<dyn StorageFile>, tag: u64, first: u32) -> Self {
-        Self { file, tag, next: first, waiting: Vec::with_capacity(WRITE_BYTES) }
+    pub(super) fn new(file: &Arc<dyn StorageFile>, name: FileName, tag: u64, first: u32) -> Self {
+        let (file, waiting) = (Arc::clone(file), Vec::with_capacity(WRITE_BYTES));
+        Self { file, name, tag, next: first, waiting }
     }
 
     /// The number of the next block.
@@ -42,7 +45,7 @@ impl BlockSink {
     }
 
     /// Adds a block with this content, filled up with zeros.
-    pub(super) fn push(&mut self, content: &[u8]) -> io::Result<()> {
+    pub(super) fn push(&mut self, content: &[u8]) -> Result<(), Error> {
         let start = self.waiting.len();
         self.waiting.extend_from_slice(content);
         self.waiting.resize(start + CONTENT_BYTES, 0);
@@ -53,9 +56,10 @@ impl BlockSink {
     }
 
     /// Writes what waits.
-    pub(super) fn write(&mut self) -> io::Result<()> {
+    pub(super) fn write(&mut self) -> Result<(), Error> {
         let end = u64::from(self.next) * BLOCK_BYTES as u64;
-        self.file.write_all_at(end - self.waiting.len() as u64, &self.waiting)?;
+        let written = self.file.write_all_at(end - self.waiting.len() as u64, &self.waiting);
+        written.map_err(failed("writing", self.name))?;
         self.waiting.clear();
         Ok(())
     }

@@ -17,7 +17,7 @@ use crate::store::file::fault::Fault;
 /// What a set of pairs comes to, in whatever order they are added. Two sets that come to the same are the same, but for an
 /// accident that nobody lives to see.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::store::file) struct Sum {
+pub(crate) struct Sum {
     pairs: u64,
     sum: u64,
 }
@@ -31,8 +31,7 @@ impl Sum {
 }
 
 /// Collects what the index has to hold of events.
-#[derive(Debug)]
-pub(in crate::store::file) struct Ought {
+pub(crate) struct Ought {
     terms: Terms,
     sum: Sum,
     tally: Tally,
@@ -41,13 +40,13 @@ pub(in crate::store::file) struct Ought {
 }
 
 impl Ought {
-    pub(in crate::store::file) fn new(terms: Terms) -> Self {
+    pub(crate) fn new(terms: Terms) -> Self {
         let (sum, tally) = (Sum::default(), Tally::default());
         Self { terms, sum, tally, last_type: 0, hashes: Vec::new() }
     }
 
     /// Adds an event, and returns the hash of its stream.
-    pub(in crate::store::file) fn add(&mut self, event: &RecordedEvent<'_>, at: Address) -> Hash {
+    pub(crate) fn add(&mut self, event: &RecordedEvent<'_>, at: Address) -> Hash {
         let hashes = &mut self.hashes;
         hashes.clear();
         self.terms.of_event(event, |hash| {
@@ -60,7 +59,7 @@ impl Ought {
         }
         self.tally.commits += u64::from(event.commit().is_first());
         self.tally.streams += u64::from(event.version() == Version::new(1));
-        let event_type = self.terms.event_type_name(event.event_type());
+        let event_type = self.terms.event_type(event.event_type());
         if self.last_type != event_type {
             self.tally.types.insert(event_type);
             self.last_type = event_type;
@@ -70,7 +69,7 @@ impl Ought {
     }
 
     /// Whether this is what a run holds, whose pairs come to this sum.
-    pub(in crate::store::file) fn is_in(&self, run: &Run, sum: Sum) -> bool {
+    pub(crate) fn is_in(&self, run: &Run, sum: Sum) -> bool {
         let (ought, is) = (&self.tally, &run.tally);
         self.sum == sum
             && (ought.commits, ought.streams) == (is.commits, is.streams)
@@ -81,7 +80,7 @@ impl Ought {
 impl Run {
     /// Reads all of the run but its places, and says what its pairs come to; an error of the kind `Damaged` if anything in it does
     /// not fit.
-    pub(in crate::store::file) fn check(&self) -> Result<Sum, Error> {
+    pub(crate) fn check(&self) -> Result<Sum, Error> {
         let (mut sum, mut last, mut terms) = (Sum::default(), None, 0);
         let mut filter = self.filter_block(0)?;
         for leaf in 0..self.extent.leaves {
@@ -118,10 +117,7 @@ impl Run {
     }
 
     /// Shows every pair.
-    pub(in crate::store::file) fn each_pair(
-        &self,
-        mut each: impl FnMut(Hash, Address),
-    ) -> Result<(), Error> {
+    pub(crate) fn each_pair(&self, mut each: impl FnMut(Hash, Address)) -> Result<(), Error> {
         for leaf in 0..self.extent.leaves {
             self.leaf(leaf)?.into_iter().for_each(|(hash, address)| each(hash, address));
         }
@@ -129,7 +125,7 @@ impl Run {
     }
 
     /// The place of this number, if there are as many.
-    pub(in crate::store::file) fn place_at(&self, number: u32) -> Result<Option<Place>, Error> {
+    pub(crate) fn place_at(&self, number: u32) -> Result<Option<Place>, Error> {
         (number < self.extent.places).then(|| self.place(number)).transpose()
     }
 }

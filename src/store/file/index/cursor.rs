@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::place::Place;
-use super::recent::Recent;
+use super::recent::{Recent, nearest};
 use super::run::{Coverage, Run};
 use super::tally::Tally;
 use super::terms::{Hash, Terms};
@@ -16,27 +16,27 @@ use crate::store::file::address::Address;
 use crate::store::query::Direction;
 
 /// The whole index at one moment: runs, then recent events; each covers what lies behind the one before.
-#[derive(Debug, Clone, Default)]
-pub(in crate::store::file) struct Sources {
-    pub(in crate::store::file) runs: Vec<Arc<Run>>,
+#[derive(Clone, Default)]
+pub(crate) struct Sources {
+    pub(crate) runs: Vec<Arc<Run>>,
     /// At least one. The last grows; the others wait to become runs.
-    pub(in crate::store::file) recents: Vec<Part>,
+    pub(crate) recents: Vec<Part>,
 }
 
 /// A part of the recent events.
-#[derive(Debug, Clone)]
-pub(in crate::store::file) struct Part {
+#[derive(Clone)]
+pub(crate) struct Part {
     /// Where the part begins.
-    pub(in crate::store::file) from: Address,
-    pub(in crate::store::file) first: Position,
-    pub(in crate::store::file) recent: Arc<RwLock<Recent>>,
+    pub(crate) from: Address,
+    pub(crate) first: Position,
+    pub(crate) recent: Arc<RwLock<Recent>>,
     /// What it covers, once it grows no more.
-    pub(in crate::store::file) settled: Option<Coverage>,
+    pub(crate) settled: Option<Coverage>,
 }
 
 impl Part {
     /// A part that begins behind this address and position.
-    pub(in crate::store::file) fn behind(from: Address, last: Position, terms: Terms) -> Self {
+    pub(crate) fn behind(from: Address, last: Position, terms: Terms) -> Self {
         let first = Position::new(last.get().saturating_add(1));
         let recent = Arc::new(RwLock::new(Recent::new(terms)));
         Self { from, first, recent, settled: None }
@@ -47,12 +47,27 @@ type Around = (Option<Place>, Option<Place>);
 
 impl Sources {
     /// The part that grows.
-    pub(in crate::store::file) fn growing(&self) -> &Part {
+    pub(crate) fn growing(&self) -> &Part {
         self.recents.last().expect("there is always one")
     }
 
+    /// Lets the part that grows grow no more: it covers this, and another begins behind it.
+    pub(crate) fn settle(&mut self, covered: Coverage) {
+        let terms = self.growing().recent.read().terms;
+        if let Some(last) = self.recents.last_mut() {
+            last.settled = Some(covered);
+        }
+        self.recents.push(Part::behind(covered.to, covered.last, terms));
+    }
+
+    /// The first part that waits to become a run, and what it covers.
+    pub(crate) fn settled(&self) -> Option<(&Part, Coverage)> {
+        let first = self.recents.first()?;
+        first.settled.map(|covered| (first, covered))
+    }
+
     /// What is counted of the whole log.
-    pub(in crate::store::file) fn tally(&self) -> Tally {
+    pub(crate) fn tally(&self) -> Tally {
         let mut tally = Tally::default();
         self.runs.iter().for_each(|run| tally.add(&run.tally));
         self.recents.iter().for_each(|part| tally.add(&part.recent.read().tally()));
@@ -60,7 +75,7 @@ impl Sources {
     }
 
     /// The last place of which `is_before` is true, and the first of which it is not.
-    pub(in crate::store::file) fn places_around(
+    pub(crate) fn places_around(
         &self,
         is_before: impl Fn(&Place) -> bool + Copy,
     ) -> Result<Around, Error> {
@@ -86,12 +101,12 @@ impl Sources {
 }
 
 /// A part of the log that is searched, and how long.
-pub(in crate::store::file) struct Search<'s> {
-    pub(in crate::store::file) sources: &'s Sources,
+pub(crate) struct Search<'s> {
+    pub(crate) sources: &'s Sources,
     /// What lies before this address is not of interest.
-    pub(in crate::store::file) low: Address,
+    pub(crate) low: Address,
     /// What lies at this address or behind it is not of interest.
-    pub(in crate::store::file) high: Address,
+    pub(crate) high: Address,
     /// How many more times several cursors may look for a place where they meet.
     patience: Cell<u32>,
 }
@@ -100,14 +115,14 @@ pub(in crate::store::file) struct Search<'s> {
 const PATIENCE: u32 = 4096;
 
 impl<'s> Search<'s> {
-    pub(in crate::store::file) fn new(sources: &'s Sources, low: Address, high: Address) -> Self {
+    pub(crate) fn new(sources: &'s Sources, low: Address, high: Address) -> Self {
         Self { sources, low, high, patience: Cell::new(PATIENCE) }
     }
 }
 
 /// What a search comes upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store::file) enum Sought {
+pub(crate) enum Sought {
     At(Address),
     Nothing,
     /// There is nothing before this record, in the direction of the search; whether there is anything from it on would have
@@ -116,8 +131,7 @@ pub(in crate::store::file) enum Sought {
 }
 
 /// Which events are looked for.
-#[derive(Debug)]
-pub(in crate::store::file) enum Cursor {
+pub(crate) enum Cursor {
     /// Those of one term.
     Term(TermCursor),
     /// Those that any of these finds.
@@ -128,7 +142,7 @@ pub(in crate::store::file) enum Cursor {
 
 impl Cursor {
     /// The first address from this one on, in this direction.
-    pub(in crate::store::file) fn seek(
+    pub(crate) fn seek(
         &mut self,
         search: &Search<'_>,
         at: Address,
@@ -194,14 +208,12 @@ fn agree(
 }
 
 /// Looks for one term, and remembers the leaf where it was.
-#[derive(Debug)]
-pub(in crate::store::file) struct TermCursor {
+pub(crate) struct TermCursor {
     hash: Hash,
     leaf: Option<LeafOfTerm>,
 }
 
 /// The addresses of a term in one leaf of a run.
-#[derive(Debug)]
 struct LeafOfTerm {
     run: Address,
     leaf: u32,
@@ -211,7 +223,7 @@ struct LeafOfTerm {
 }
 
 impl TermCursor {
-    pub(in crate::store::file) fn new(hash: Hash) -> Self {
+    pub(crate) fn new(hash: Hash) -> Self {
         Self { hash, leaf: None }
     }
 
@@ -221,12 +233,13 @@ impl TermCursor {
         let first = sources.runs.partition_point(|run| run.coverage.to <= at);
         let runs = sources.runs[first..].iter();
         for run in runs.take_while(|run| run.coverage.from < search.high) {
-            if let Some(found) = self.in_run_after(run, at)? {
+            if let Some(found) = self.in_run(run, at, Direction::Forwards)? {
                 return Ok(Some(found));
             }
         }
         let parts = sources.recents.iter().take_while(|part| part.from < search.high);
-        Ok(parts.filter_map(|part| part.recent.read().at_or_after(self.hash, at)).next())
+        let found = |part: &Part| part.recent.read().seek(self.hash, at, Direction::Forwards);
+        Ok(parts.filter_map(found).next())
     }
 
     /// The last address up to this one. What lies before the part that is searched may be passed over.
@@ -237,7 +250,7 @@ impl TermCursor {
                 return Ok(None);
             }
             if part.from <= at
-                && let Some(found) = part.recent.read().at_or_before(self.hash, at)
+                && let Some(found) = part.recent.read().seek(self.hash, at, Direction::Backwards)
             {
                 return Ok(Some(found));
             }
@@ -245,50 +258,38 @@ impl TermCursor {
         let end = sources.runs.partition_point(|run| run.coverage.from <= at);
         let runs = sources.runs[..end].iter().rev();
         for run in runs.take_while(|run| run.coverage.to > search.low) {
-            if let Some(found) = self.in_run_before(run, at)? {
+            if let Some(found) = self.in_run(run, at, Direction::Backwards)? {
                 return Ok(Some(found));
             }
         }
         Ok(None)
     }
 
-    fn in_run_after(&mut self, run: &Run, at: Address) -> Result<Option<Address>, Error> {
-        if let Some(leaf) = self.remembered(run)
-            && leaf.addresses.first().is_some_and(|first| *first <= at)
-            && let Some(found) = first_from(&leaf.addresses, at)
+    fn in_run(
+        &mut self,
+        run: &Run,
+        at: Address,
+        direction: Direction,
+    ) -> Result<Option<Address>, Error> {
+        if let Some(LeafOfTerm { addresses, .. }) = self.remembered(run)
+            && addresses.first().is_some_and(|first| *first <= at)
+            && addresses.last().is_some_and(|last| *last >= at)
         {
-            return Ok(Some(found));
-        }
-        if !run.may_have(self.hash)? {
-            return Ok(None);
-        }
-        let mut number = run.leaf_for((self.hash, at))?;
-        loop {
-            let leaf = self.load(run, number)?;
-            if let Some(found) = first_from(&leaf.addresses, at) {
-                return Ok(Some(found));
-            }
-            if !leaf.goes_on {
-                return Ok(None);
-            }
-            number += 1;
-        }
-    }
-
-    fn in_run_before(&mut self, run: &Run, at: Address) -> Result<Option<Address>, Error> {
-        if let Some(leaf) = self.remembered(run)
-            && leaf.addresses.last().is_some_and(|last| *last >= at)
-            && let Some(found) = last_up_to(&leaf.addresses, at)
-        {
-            return Ok(Some(found));
+            return Ok(nearest(addresses, at, direction));
         }
         if !run.may_have(self.hash)? {
             return Ok(None);
         }
         // The leaf whose first pair is the last up to this one: if the term has an address up to `at`, it is there.
-        let number = run.leaf_for((self.hash, at))?;
-        let leaf = self.load(run, number)?;
-        Ok(last_up_to(&leaf.addresses, at))
+        let mut number = run.leaf_for((self.hash, at))?;
+        loop {
+            let leaf = self.load(run, number)?;
+            let found = nearest(&leaf.addresses, at, direction);
+            if found.is_some() || !leaf.goes_on || direction == Direction::Backwards {
+                return Ok(found);
+            }
+            number += 1;
+        }
     }
 
     fn remembered(&self, run: &Run) -> Option<&LeafOfTerm> {
@@ -303,12 +304,4 @@ impl TermCursor {
         }
         Ok(self.leaf.as_ref().expect("it was just set"))
     }
-}
-
-fn first_from(addresses: &[Address], at: Address) -> Option<Address> {
-    addresses.get(addresses.partition_point(|address| *address < at)).copied()
-}
-
-fn last_up_to(addresses: &[Address], at: Address) -> Option<Address> {
-    addresses[..addresses.partition_point(|address| *address <= at)].last().copied()
 }

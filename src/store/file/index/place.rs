@@ -5,11 +5,11 @@ use crate::store::file::address::Address;
 
 /// A record, its position and its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store::file) struct Place {
-    pub(in crate::store::file) position: Position,
+pub(crate) struct Place {
+    pub(crate) position: Position,
     /// In microseconds.
-    pub(in crate::store::file) time: i64,
-    pub(in crate::store::file) address: Address,
+    pub(crate) time: i64,
+    pub(crate) address: Address,
 }
 
 /// How far apart places are in a run.
@@ -17,7 +17,7 @@ const DISTANCE_BYTES: u32 = 64 << 10;
 
 impl Place {
     /// Whether a record at this address is far enough from this place to be one itself.
-    pub(in crate::store::file) fn is_far_from(&self, address: Address) -> bool {
+    pub(crate) fn is_far_from(&self, address: Address) -> bool {
         address.segment() != self.address.segment()
             || address.offset() - self.address.offset() >= DISTANCE_BYTES
     }

@@ -9,11 +9,11 @@ use super::terms::{Hash, Terms};
 use crate::event::RecordedEvent;
 use crate::position::Version;
 use crate::store::file::address::Address;
+use crate::store::query::Direction;
 
 /// Where the events since the last run are found.
-#[derive(Debug)]
-pub(in crate::store::file) struct Recent {
-    terms: Terms,
+pub(crate) struct Recent {
+    pub(super) terms: Terms,
     /// The addresses, ascending, of each term's events.
     postings: HashMap<Hash, Postings, BuildHasherDefault<AlreadyHashed>>,
     /// Ascending; one for each commit, and for records within long ones.
@@ -32,7 +32,6 @@ pub(in crate::store::file) struct Recent {
 }
 
 /// Most terms are ids, which have one event.
-#[derive(Debug)]
 enum Postings {
     One(Address),
     Many(Vec<Address>),
@@ -58,7 +57,7 @@ impl Postings {
 }
 
 impl Recent {
-    pub(in crate::store::file) fn new(terms: Terms) -> Self {
+    pub(crate) fn new(terms: Terms) -> Self {
         Self {
             terms,
             postings: HashMap::default(),
@@ -74,11 +73,7 @@ impl Recent {
 
     /// Adds the event whose record, of this length, lies at this address, behind all others. The first of a commit is a
     /// place.
-    pub(in crate::store::file) fn add(
-        &mut self,
-        event: &RecordedEvent<'_>,
-        (address, length): (Address, u32),
-    ) {
+    pub(crate) fn add(&mut self, event: &RecordedEvent<'_>, (address, length): (Address, u32)) {
         self.log_bytes += u64::from(length);
         self.end = address.plus(length);
         if event.commit().is_first()
@@ -89,7 +84,7 @@ impl Recent {
         }
         self.commits.extend(event.commit().is_first().then_some(address));
         self.streams.extend((event.version() == Version::new(1)).then_some(address));
-        let event_type = self.terms.event_type_name(event.event_type());
+        let event_type = self.terms.event_type(event.event_type());
         if self.last_type != event_type {
             self.types.insert(event_type);
             self.last_type = event_type;
@@ -104,7 +99,7 @@ impl Recent {
     }
 
     /// Removes everything from this address on, which lies in the last segment.
-    pub(in crate::store::file) fn truncate(&mut self, from: Address) {
+    pub(crate) fn truncate(&mut self, from: Address) {
         let removed = self.end.number().saturating_sub(from.number());
         self.log_bytes = self.log_bytes.saturating_sub(removed);
         self.end = self.end.min(from);
@@ -121,40 +116,35 @@ impl Recent {
         self.last_type = 0;
     }
 
-    pub(in crate::store::file) fn tally(&self) -> Tally {
+    pub(crate) fn tally(&self) -> Tally {
         let (commits, streams) = (self.commits.len() as u64, self.streams.len() as u64);
         Tally { commits, streams, types: self.types.clone() }
     }
 
     /// About how much log is covered.
-    pub(in crate::store::file) fn log_bytes(&self) -> u64 {
+    pub(crate) fn log_bytes(&self) -> u64 {
         self.log_bytes
     }
 
-    pub(in crate::store::file) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 
-    pub(in crate::store::file) fn at_or_after(&self, hash: Hash, at: Address) -> Option<Address> {
-        let addresses = self.postings.get(&hash)?.all();
-        addresses.get(addresses.partition_point(|address| *address < at)).copied()
+    /// The address of a term's event that comes first from this one on, in this direction.
+    pub(super) fn seek(&self, hash: Hash, at: Address, direction: Direction) -> Option<Address> {
+        nearest(self.postings.get(&hash)?.all(), at, direction)
     }
 
-    pub(in crate::store::file) fn at_or_before(&self, hash: Hash, at: Address) -> Option<Address> {
-        let addresses = self.postings.get(&hash)?.all();
-        addresses[..addresses.partition_point(|address| *address <= at)].last().copied()
-    }
-
-    pub(in crate::store::file) fn places(&self) -> &[Place] {
+    pub(crate) fn places(&self) -> &[Place] {
         &self.places
     }
 
-    pub(in crate::store::file) fn term_count(&self) -> u64 {
+    pub(crate) fn term_count(&self) -> u64 {
         self.postings.len() as u64
     }
 
     /// All pairs of hash and address, ascending.
-    pub(in crate::store::file) fn sorted_pairs(&self) -> Vec<(Hash, Address)> {
+    pub(crate) fn sorted_pairs(&self) -> Vec<(Hash, Address)> {
         let pairs = |(hash, postings): (&Hash, &Postings)| -> Vec<(Hash, Address)> {
             postings.all().iter().map(|address| (*hash, *address)).collect()
         };
@@ -164,9 +154,18 @@ impl Recent {
     }
 }
 
+/// Of ascending addresses, the one that comes first from this one on, in this direction.
+pub(super) fn nearest(addresses: &[Address], at: Address, direction: Direction) -> Option<Address> {
+    match direction {
+        Direction::Forwards => addresses.get(addresses.partition_point(|one| *one < at)),
+        Direction::Backwards => addresses[..addresses.partition_point(|one| *one <= at)].last(),
+    }
+    .copied()
+}
+
 /// Takes a hash for what it is.
 #[derive(Debug, Default)]
-pub(in crate::store::file) struct AlreadyHashed(u64);
+pub(crate) struct AlreadyHashed(u64);
 
 impl Hasher for AlreadyHashed {
     fn finish(&self) -> u64 {

@@ -30,23 +30,23 @@ use crate::store::file::frame::FrameHeader;
 
 /// Which part of the log a run covers, and how to go on behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store::file) struct Coverage {
+pub(crate) struct Coverage {
     /// Where the first frame begins.
-    pub(in crate::store::file) from: Address,
+    pub(crate) from: Address,
     /// Where the last frame ends.
-    pub(in crate::store::file) to: Address,
-    pub(in crate::store::file) first: Position,
-    pub(in crate::store::file) last: Position,
+    pub(crate) to: Address,
+    pub(crate) first: Position,
+    pub(crate) last: Position,
     /// Where the last frame begins.
-    pub(in crate::store::file) last_frame: Address,
-    pub(in crate::store::file) last_time: i64,
+    pub(crate) last_frame: Address,
+    pub(crate) last_time: i64,
     /// The checksum of the last frame's header.
-    pub(in crate::store::file) last_chain: u32,
+    pub(crate) last_chain: u32,
 }
 
 impl Coverage {
     /// Whether the last frame is the one with this header, whose checksum this is.
-    pub(in crate::store::file) fn ends_with(&self, header: &FrameHeader, sum: u32) -> bool {
+    pub(crate) fn ends_with(&self, header: &FrameHeader, sum: u32) -> bool {
         let end = self.last_frame.number().checked_add(header.length.into());
         sum == self.last_chain && end == Some(self.to.number()) && header.last() == self.last
     }
@@ -152,12 +152,11 @@ fn decode_header(bytes: &[u8]) -> Result<(StoreId, u64, Coverage, (Extent, Tally
 }
 
 /// An open run.
-#[derive(Debug)]
-pub(in crate::store::file) struct Run {
-    pub(in crate::store::file) name: FileName,
-    pub(in crate::store::file) coverage: Coverage,
+pub(crate) struct Run {
+    pub(crate) name: FileName,
+    pub(crate) coverage: Coverage,
     pub(super) extent: Extent,
-    pub(in crate::store::file) tally: Tally,
+    pub(crate) tally: Tally,
     pub(super) tag: u64,
     pub(super) file: CachedFile,
     cache: Arc<Cache>,
@@ -165,7 +164,7 @@ pub(in crate::store::file) struct Run {
 
 impl Run {
     /// Opens a run. `Ok(Err(_))` says why it is of no use.
-    pub(in crate::store::file) fn open(
+    pub(crate) fn open(
         name: FileName,
         file: CachedFile,
         store: StoreId,
@@ -199,14 +198,7 @@ impl Run {
 
     /// A verified block, from the cache or the file.
     fn block(&self, block: u32) -> Result<Arc<[u8]>, Error> {
-        if let Some(bytes) = self.cache.get(&self.file, block) {
-            return Ok(bytes);
-        }
-        let mut bytes = vec![0; BLOCK_BYTES];
-        self.read_block(block, &mut bytes)?;
-        let bytes: Arc<[u8]> = bytes.into();
-        self.cache.put(&self.file, block, Arc::clone(&bytes));
-        Ok(bytes)
+        self.cache.block(&self.file, block, |into| self.read_block(block, into))
     }
 
     /// Reads a block and verifies it. A file that ends too early is damaged, too.
@@ -221,7 +213,7 @@ impl Run {
     }
 
     /// Whether the run may have events of this term.
-    pub(in crate::store::file) fn may_have(&self, hash: Hash) -> Result<bool, Error> {
+    pub(crate) fn may_have(&self, hash: Hash) -> Result<bool, Error> {
         let block = filter::block_of(hash, self.extent.filter);
         Ok(filter::may_have(&self.block(1 + block)?, hash))
     }
@@ -257,7 +249,7 @@ impl Run {
     }
 
     /// The last place of which `is_before` is true, and the first of which it is not.
-    pub(in crate::store::file) fn places_around(
+    pub(crate) fn places_around(
         &self,
         is_before: impl Fn(&Place) -> bool,
     ) -> Result<(Option<Place>, Option<Place>), Error> {
@@ -298,7 +290,7 @@ impl Run {
     }
 
     /// How large the file is.
-    pub(in crate::store::file) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.extent.blocks() * BLOCK_BYTES as u64
     }
 }

@@ -10,18 +10,17 @@ use super::recent::Recent;
 use super::run::{Coverage, Extent, FENCE_BYTES, PLACE_BYTES, Run, encode_header};
 use super::tally::Tally;
 use crate::error::Error;
-use crate::storage::{FileName, Storage, StorageFile};
+use crate::storage::{FileName, Storage};
 use crate::store::file::beginning::StoreId;
 use crate::store::file::bytes::lower_half_of_large;
 use crate::store::file::cache::Cache;
 use crate::store::file::fault::{Fault, failed};
 
-/// Where runs are made, and for which store.
-#[derive(Debug)]
-pub(in crate::store::file) struct Workshop {
-    pub(in crate::store::file) storage: Arc<dyn Storage>,
-    pub(in crate::store::file) store: StoreId,
-    pub(in crate::store::file) cache: Arc<Cache>,
+/// Where the files of a store lie, and which store that is: where runs are made.
+pub(crate) struct Workshop {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) store: StoreId,
+    pub(crate) cache: Arc<Cache>,
 }
 
 type PairsOf<'a> = &'a mut dyn Iterator<Item = Result<Pair, Error>>;
@@ -29,11 +28,7 @@ type PlacesOf<'a> = &'a mut dyn Iterator<Item = Result<Place, Error>>;
 
 impl Workshop {
     /// Makes a run of recent events.
-    pub(in crate::store::file) fn run_of(
-        &self,
-        recent: &Recent,
-        coverage: Coverage,
-    ) -> Result<Run, Error> {
+    pub(crate) fn run_of(&self, recent: &Recent, coverage: Coverage) -> Result<Run, Error> {
         let mut pairs = recent.sorted_pairs().into_iter().map(Ok);
         let mut far: Option<Place> = None;
         let mut places = recent.places().iter().copied().filter_map(move |place| {
@@ -48,7 +43,7 @@ impl Workshop {
     }
 
     /// Makes one run of several, which lie behind one another. `between` is called every now and then meanwhile; its error ends the merge.
-    pub(in crate::store::file) fn merged(
+    pub(crate) fn merged(
         &self,
         runs: &[Arc<Run>],
         between: &mut dyn FnMut() -> Result<(), Error>,
@@ -65,7 +60,7 @@ impl Workshop {
     }
 
     /// Merges runs for as long as some are due. Files that are of no use any more are removed.
-    pub(in crate::store::file) fn merge_all(&self, runs: &mut Vec<Arc<Run>>) -> Result<(), Error> {
+    pub(crate) fn merge_all(&self, runs: &mut Vec<Arc<Run>>) -> Result<(), Error> {
         while let Some(due) = to_be_merged(runs) {
             let merged = self.merged(due, &mut || Ok(()))?;
             let rest = runs.len() - due.len();
@@ -85,12 +80,13 @@ impl Workshop {
         (pairs, places): (PairsOf<'_>, PlacesOf<'_>),
     ) -> Result<Run, Error> {
         let file = self.storage.create(draft).map_err(failed("making", draft))?;
-        let tag = lower_half_of_large(self.storage.random());
-        let writer = RunWriter { file: &file, draft, tag, blocks: filter::blocks_for(terms) };
-        let extent = writer.write(pairs, places, &coverage)?;
-        let header = encode_header(self.store, tag, &coverage, (&extent, &tally));
-        let mut sink = BlockSink::new(Arc::clone(&file), tag, 0);
-        sink.push(&header).and_then(|()| sink.write()).map_err(failed("writing", draft))?;
+        let (tag, filter) = (lower_half_of_large(self.storage.random()), filter::blocks_for(terms));
+        let sink = |first| BlockSink::new(&file, draft, tag, first);
+        let filter = FilterWriter::new(sink(1), filter);
+        let extent = write(sink(1 + filter.blocks), filter, &coverage, (pairs, places))?;
+        let mut header = sink(0);
+        header.push(&encode_header(self.store, tag, &coverage, (&extent, &tally)))?;
+        header.write()?;
         file.sync().map_err(failed("syncing", draft))?;
         let name = FileName::Run(coverage.first.get(), coverage.last.get());
         self.storage.rename(draft, name).map_err(failed("renaming", draft))?;
@@ -105,7 +101,7 @@ const MERGED_MIN: usize = 4;
 
 /// The runs at the end that are to become one: at least four, of which none is much larger than all behind it together. So
 /// sizes grow geometrically, runs stay few, and each pair is written anew a logarithmic number of times.
-pub(in crate::store::file) fn to_be_merged(runs: &[Arc<Run>]) -> Option<&[Arc<Run>]> {
+pub(crate) fn to_be_merged(runs: &[Arc<Run>]) -> Option<&[Arc<Run>]> {
     let (mut count, mut bytes) = (0, 0);
     for run in runs.iter().rev() {
         if count > 0 && run.bytes() > 2 * bytes {
@@ -116,83 +112,63 @@ pub(in crate::store::file) fn to_be_merged(runs: &[Arc<Run>]) -> Option<&[Arc<Ru
     (count >= MERGED_MIN).then(|| &runs[runs.len() - count..])
 }
 
-struct RunWriter<'f> {
-    file: &'f Arc<dyn StorageFile>,
-    draft: FileName,
-    tag: u64,
-    /// How many blocks the filter has.
-    blocks: u32,
-}
-
-impl RunWriter<'_> {
-    /// Writes everything but the header.
-    fn write(
-        &self,
-        pairs: PairsOf<'_>,
-        places: PlacesOf<'_>,
-        coverage: &Coverage,
-    ) -> Result<Extent, Error> {
-        let wrote = || failed("writing", self.draft);
-        let mut sink = BlockSink::new(Arc::clone(self.file), self.tag, 1 + self.blocks);
-        let mut filter = FilterWriter::new(self);
-        let mut leaf = LeafBuilder::new(coverage.from);
-        let mut fences: Vec<u8> = Vec::new();
-        let mut close = |leaf: &mut LeafBuilder, sink: &mut BlockSink| {
-            let (content, (hash, address)) = leaf.finish();
-            fences.extend_from_slice(&hash.to_le_bytes());
-            fences.extend_from_slice(&address.number().to_le_bytes());
-            sink.push(&content).map_err(wrote())
-        };
-        for pair in pairs {
-            let pair = pair?;
-            filter.insert(pair.0)?;
-            leaf.push(pair);
-            if leaf.is_full() {
-                close(&mut leaf, &mut sink)?;
-            }
-        }
-        if !leaf.is_empty() {
+/// Writes everything but the header.
+fn write(
+    mut sink: BlockSink,
+    mut filter: FilterWriter,
+    coverage: &Coverage,
+    (pairs, places): (PairsOf<'_>, PlacesOf<'_>),
+) -> Result<Extent, Error> {
+    let first = sink.next();
+    let mut leaf = LeafBuilder::new(coverage.from);
+    let (mut fences, mut places_of) = (Vec::new(), Vec::new());
+    let mut close = |leaf: &mut LeafBuilder, sink: &mut BlockSink| {
+        let (content, (hash, address)) = leaf.finish();
+        fences.extend_from_slice(&hash.to_le_bytes());
+        fences.extend_from_slice(&address.number().to_le_bytes());
+        sink.push(&content)
+    };
+    for pair in pairs {
+        let pair = pair?;
+        filter.insert(pair.0)?;
+        leaf.push(pair);
+        if leaf.is_full() {
             close(&mut leaf, &mut sink)?;
         }
-        let terms = filter.finish()?;
-        let leaves = sink.next() - 1 - self.blocks;
-        for block in fences.chunks(CONTENT_BYTES / FENCE_BYTES * FENCE_BYTES) {
-            sink.push(block).map_err(wrote())?;
-        }
-        let mut count = 0;
-        let mut content = Vec::with_capacity(CONTENT_BYTES);
-        for place in places {
-            let place = place?;
-            content.extend_from_slice(&place.position.get().to_le_bytes());
-            content.extend_from_slice(&place.time.to_le_bytes());
-            content.extend_from_slice(&place.address.number().to_le_bytes());
-            count += 1;
-            if content.len() + PLACE_BYTES > CONTENT_BYTES {
-                sink.push(&content).map_err(wrote())?;
-                content.clear();
-            }
-        }
-        if !content.is_empty() {
-            sink.push(&content).map_err(wrote())?;
-        }
-        sink.write().map_err(wrote())?;
-        Ok(Extent { terms, filter: self.blocks, leaves, places: count })
     }
+    if !leaf.is_empty() {
+        close(&mut leaf, &mut sink)?;
+    }
+    let leaves = sink.next() - first;
+    for place in places {
+        let place = place?;
+        places_of.extend_from_slice(&place.position.get().to_le_bytes());
+        places_of.extend_from_slice(&place.time.to_le_bytes());
+        places_of.extend_from_slice(&place.address.number().to_le_bytes());
+    }
+    for (items, bytes) in [(&fences, FENCE_BYTES), (&places_of, PLACE_BYTES)] {
+        let mut blocks = items.chunks(CONTENT_BYTES / bytes * bytes);
+        blocks.try_for_each(|block| sink.push(block))?;
+    }
+    sink.write()?;
+    let places = u32::try_from(places_of.len() / PLACE_BYTES).expect("as many as blocks at most");
+    let blocks = filter.blocks;
+    Ok(Extent { terms: filter.finish()?, filter: blocks, leaves, places })
 }
 
 /// Writes the filter's blocks while terms come in ascending order.
-struct FilterWriter<'w> {
-    writer: &'w RunWriter<'w>,
+struct FilterWriter {
     sink: BlockSink,
+    /// How many blocks the filter has.
+    blocks: u32,
     block: Vec<u8>,
     terms: u64,
     last: Option<u64>,
 }
 
-impl<'w> FilterWriter<'w> {
-    fn new(writer: &'w RunWriter<'w>) -> Self {
-        let sink = BlockSink::new(Arc::clone(writer.file), writer.tag, 1);
-        Self { writer, sink, block: vec![0; CONTENT_BYTES], terms: 0, last: None }
+impl FilterWriter {
+    fn new(sink: BlockSink, blocks: u32) -> Self {
+        Self { sink, blocks, block: vec![0; CONTENT_BYTES], terms: 0, last: None }
     }
 
     fn insert(&mut self, hash: u64) -> Result<(), Error> {
@@ -200,7 +176,7 @@ impl<'w> FilterWriter<'w> {
             return Ok(());
         }
         (self.terms, self.last) = (self.terms + 1, Some(hash));
-        self.advance(filter::block_of(hash, self.writer.blocks))?;
+        self.advance(filter::block_of(hash, self.blocks))?;
         filter::insert(&mut self.block, hash);
         Ok(())
     }
@@ -208,7 +184,7 @@ impl<'w> FilterWriter<'w> {
     /// Completes the blocks before this one.
     fn advance(&mut self, block: u32) -> Result<(), Error> {
         while self.sink.next() - 1 < block {
-            self.sink.push(&self.block).map_err(failed("writing", self.writer.draft))?;
+            self.sink.push(&self.block)?;
             self.block.fill(0);
         }
         Ok(())
@@ -216,8 +192,8 @@ impl<'w> FilterWriter<'w> {
 
     /// Completes the last blocks, and says how many terms there were.
     fn finish(mut self) -> Result<u64, Error> {
-        self.advance(self.writer.blocks)?;
-        self.sink.write().map_err(failed("writing", self.writer.draft))?;
+        self.advance(self.blocks)?;
+        self.sink.write()?;
         Ok(self.terms)
     }
 }

@@ -7,18 +7,18 @@ use crate::store::file::bytes::Fields;
 
 /// What is counted of a part of the log. Of parts behind one another it adds up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::store::file) struct Tally {
-    pub(in crate::store::file) commits: u64,
+pub(crate) struct Tally {
+    pub(crate) commits: u64,
     /// Streams whose first event is there.
-    pub(in crate::store::file) streams: u64,
+    pub(crate) streams: u64,
     /// The hashes of the event types, of which a run names so many at most.
-    pub(in crate::store::file) types: BTreeSet<Hash>,
+    pub(crate) types: BTreeSet<Hash>,
 }
 
 pub(super) const TYPES_MAX: usize = 480;
 
 impl Tally {
-    pub(in crate::store::file) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.commits += other.commits;
         self.streams += other.streams;
         self.types.extend(&other.types);

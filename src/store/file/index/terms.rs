@@ -1,12 +1,12 @@
 //! What events are found by.
 
 use crate::event::{GAP, RecordedEvent};
-use crate::id::{Category, CorrelationId, EventId, EventType, StreamId, Tag};
+use crate::id::{Category, CorrelationId, EventId, Tag};
 use crate::store::file::beginning::StoreId;
 use crate::store::file::bytes::lower_half_of_large;
 
 /// A 48-bit hash of a term: a kind and a name. Terms may share one, so what is found is compared with the record.
-pub(in crate::store::file) type Hash = u64;
+pub(crate) type Hash = u64;
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -21,7 +21,7 @@ enum Kind {
 
 /// Hashes terms, in each store in another way, so that nobody can choose names that share a hash.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::store::file) struct Terms {
+pub(crate) struct Terms {
     start: u64,
     factor: u64,
 }
@@ -35,7 +35,7 @@ pub(super) fn fold(a: u64, b: u64) -> u64 {
 }
 
 impl Terms {
-    pub(in crate::store::file) fn of_store(store: StoreId) -> Self {
+    pub(crate) fn of_store(store: StoreId) -> Self {
         let (start, factor) = store.split_at(8);
         let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b));
         Self { start: number(start), factor: number(factor) ^ FACTOR }
@@ -53,15 +53,11 @@ impl Terms {
     }
 
     /// Every term that an event stands under.
-    pub(in crate::store::file) fn of_event(
-        self,
-        event: &RecordedEvent<'_>,
-        mut each: impl FnMut(Hash),
-    ) {
+    pub(crate) fn of_event(self, event: &RecordedEvent<'_>, mut each: impl FnMut(Hash)) {
         let stream = event.stream();
-        each(self.hash(Kind::Stream, stream.as_str().as_bytes()));
+        each(self.stream(stream.as_str()));
         each(self.hash(Kind::Category, stream.category().as_bytes()));
-        each(self.hash(Kind::Type, event.event_type().as_bytes()));
+        each(self.event_type(event.event_type()));
         event.tags().for_each(|tag| each(self.hash(Kind::Tag, tag.as_bytes())));
         if let Some(correlation) = event.correlation() {
             each(self.correlation(correlation));
@@ -72,39 +68,31 @@ impl Terms {
         each(self.event_id(event.event_id()));
     }
 
-    pub(in crate::store::file) fn stream(self, stream: &StreamId) -> Hash {
-        self.stream_name(stream.as_str().as_bytes())
+    pub(crate) fn stream(self, name: impl AsRef<str>) -> Hash {
+        self.hash(Kind::Stream, name.as_ref().as_bytes())
     }
 
-    pub(in crate::store::file) fn stream_name(self, name: &[u8]) -> Hash {
-        self.hash(Kind::Stream, name)
-    }
-
-    pub(in crate::store::file) fn category(self, category: &Category) -> Hash {
+    pub(crate) fn category(self, category: &Category) -> Hash {
         self.hash(Kind::Category, category.as_str().as_bytes())
     }
 
-    pub(in crate::store::file) fn event_type(self, event_type: &EventType) -> Hash {
-        self.event_type_name(event_type.as_str())
+    pub(crate) fn event_type(self, name: impl AsRef<str>) -> Hash {
+        self.hash(Kind::Type, name.as_ref().as_bytes())
     }
 
-    pub(in crate::store::file) fn event_type_name(self, name: &str) -> Hash {
-        self.hash(Kind::Type, name.as_bytes())
+    pub(crate) fn gaps(self) -> Hash {
+        self.event_type(GAP)
     }
 
-    pub(in crate::store::file) fn gaps(self) -> Hash {
-        self.event_type_name(GAP)
-    }
-
-    pub(in crate::store::file) fn tag(self, tag: &Tag) -> Hash {
+    pub(crate) fn tag(self, tag: &Tag) -> Hash {
         self.hash(Kind::Tag, tag.as_str().as_bytes())
     }
 
-    pub(in crate::store::file) fn correlation(self, id: CorrelationId) -> Hash {
+    pub(crate) fn correlation(self, id: CorrelationId) -> Hash {
         self.hash(Kind::Correlation, id.as_uuid().as_bytes())
     }
 
-    pub(in crate::store::file) fn event_id(self, id: EventId) -> Hash {
+    pub(crate) fn event_id(self, id: EventId) -> Hash {
         self.hash(Kind::EventId, id.as_uuid().as_bytes())
     }
 }

@@ -1,30 +1,24 @@
 //! From a filter to what is looked for in the index.
 
 use super::cursor::{Cursor, TermCursor};
-use super::terms::Terms;
+use super::terms::{Hash, Terms};
 use crate::store::filter::{Clause, Filter};
 
 /// Where the index says that matching events may be; `None` if it has to be everywhere.
-pub(in crate::store::file) fn cursor_for(filter: &Filter, terms: Terms) -> Option<Cursor> {
+pub(crate) fn cursor_for(filter: &Filter, terms: Terms) -> Option<Cursor> {
     let clauses = filter.clauses().iter().map(|clause| clause_cursor(clause, terms));
     clauses.collect::<Option<Vec<_>>>().map(|all| one_or(all, Cursor::Any))
 }
 
 fn clause_cursor(clause: &Clause, terms: Terms) -> Option<Cursor> {
     let term = |hash| Cursor::Term(TermCursor::new(hash));
-    let mut all = Vec::new();
-    if let Some(streams) = clause.named_streams() {
-        let any = streams.iter().map(|stream| term(terms.stream(stream))).collect();
-        all.push(one_or(any, Cursor::Any));
-    }
-    if let Some(categories) = clause.named_categories() {
-        let any = categories.iter().map(|category| term(terms.category(category))).collect();
-        all.push(one_or(any, Cursor::Any));
-    }
-    if let Some(types) = clause.named_types() {
-        let any = types.iter().map(|event_type| term(terms.event_type(event_type))).collect();
-        all.push(one_or(any, Cursor::Any));
-    }
+    let any = |hashes: Vec<Hash>| one_or(hashes.into_iter().map(term).collect(), Cursor::Any);
+    let named = [
+        clause.named_streams().map(|all| all.iter().map(|one| terms.stream(one)).collect()),
+        clause.named_categories().map(|all| all.iter().map(|one| terms.category(one)).collect()),
+        clause.named_types().map(|all| all.iter().map(|one| terms.event_type(one)).collect()),
+    ];
+    let mut all: Vec<Cursor> = named.into_iter().flatten().map(any).collect();
     all.extend(clause.named_tags().iter().map(|tag| term(terms.tag(tag))));
     all.extend(clause.named_correlation().map(|id| term(terms.correlation(id))));
     let named = (!all.is_empty()).then(|| one_or(all, Cursor::All))?;

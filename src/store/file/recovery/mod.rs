@@ -10,6 +10,6 @@ pub(super) use recover::{Recovered, open_watermark, recover};
 pub(super) use replay::Replay;
 pub(super) use runs::{Runs, choose, confirm};
 pub(super) use segments::{
-    add_next, collect, confirm_mark, last_non_zero, name_segment, random_tag, read_identity,
-    write_header, write_store,
+    add_next, check_is_store, collect, confirm_mark, last_non_zero, list, name_segment, numbers,
+    random_tag, read_identity, write_header, write_store,
 };

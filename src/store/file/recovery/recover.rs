@@ -10,8 +10,9 @@ use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::address::Address;
 use crate::store::file::beginning::StoreId;
 use crate::store::file::cache::Cache;
-use crate::store::file::fault::{Fault, failed};
-use crate::store::file::index::{Part, Sources, Terms, Workshop};
+use crate::store::file::fault::{failed, find};
+use crate::store::file::frame::FrameHeader;
+use crate::store::file::index::{Sources, Terms, Workshop};
 use crate::store::file::log::{Log, Segment};
 use crate::store::file::report::RecoveryReport;
 use crate::store::file::scan::Tip;
@@ -19,20 +20,20 @@ use crate::store::file::watermark::{Mark, Watermark};
 use crate::store::identity::Identity;
 
 /// A store that is ready to be written to.
-pub(in crate::store::file) struct Recovered {
-    pub(in crate::store::file) identity: Identity,
-    pub(in crate::store::file) workshop: Workshop,
-    pub(in crate::store::file) log: Log,
-    pub(in crate::store::file) terms: Terms,
-    pub(in crate::store::file) sources: Sources,
-    pub(in crate::store::file) tip: Tip,
+pub(crate) struct Recovered {
+    pub(crate) identity: Identity,
+    pub(crate) workshop: Workshop,
+    pub(crate) log: Log,
+    pub(crate) terms: Terms,
+    pub(crate) sources: Sources,
+    pub(crate) tip: Tip,
     /// The last segment.
-    pub(in crate::store::file) segment: Segment,
-    pub(in crate::store::file) file: Arc<dyn StorageFile>,
+    pub(crate) segment: Segment,
+    pub(crate) file: Arc<dyn StorageFile>,
     /// How long its file is.
-    pub(in crate::store::file) file_length: u64,
-    pub(in crate::store::file) watermark: Watermark,
-    pub(in crate::store::file) report: RecoveryReport,
+    pub(crate) file_length: u64,
+    pub(crate) watermark: Watermark,
+    pub(crate) report: RecoveryReport,
 }
 
 /// How far the log is known to have been synced, and who says so.
@@ -50,49 +51,50 @@ impl Proven {
 
 /// Opens the store of a directory, of which this process has the lock; makes one if there is none. Indexes what no run
 /// covers, in parts of `recent_bytes` of log.
-pub(in crate::store::file) fn recover(
+pub(crate) fn recover(
     storage: Arc<dyn Storage>,
     cache: Arc<Cache>,
     recent_bytes: u32,
 ) -> Result<Recovered, Error> {
-    let names = storage.list().map_err(failed("listing the directory of", FileName::Store))?;
+    let names = segments::list(&*storage)?;
     let (identity, is_new) = segments::identity(&storage, &names)?;
     let store = identity.id.into_bytes();
-    let names = if is_new {
-        storage.list().map_err(failed("listing the directory of", FileName::Store))?
-    } else {
-        names
-    };
+    let names = if is_new { segments::list(&*storage)? } else { names };
     // A name that the last process saw may not be durable yet; nothing may be built on it before, not even another name.
     storage.sync_names().map_err(failed("syncing the directory of", FileName::Store))?;
     let log = Log::new(Arc::clone(&storage), Arc::clone(&cache));
-    segments::collect(&storage, &names, store, &log)?;
-    let (watermark, mark) = open_watermark(&*storage, store)?;
+    let workshop = Workshop { storage, store, cache };
+    segments::collect(&workshop, &names, &log)?;
+    let (watermark, mark) = open_watermark(&*workshop.storage, store)?;
     mark.map_or(Ok(()), |mark| segments::confirm_mark(&log, &mark))?;
-    let chosen = runs::choose(&storage, &names, store, &cache, &log, &[])?;
+    let chosen = runs::choose(&workshop, &names, &log, &[])?;
     if let Some(last) = chosen.kept.last() {
         runs::confirm(&log, last)?;
     }
-    let mut proven = Proven { to: log.start(), witness: "" };
+    let segment = log.last().expect("a store has a segment");
+    let name = FileName::Segment(segment.header.number);
+    let start = Address::new(segment.header.number, 0);
+    let mut proven = Proven { to: start, witness: "a later segment exists" };
     proven = proven.or(chosen.proven, "an index run covers it, and runs are made of synced log");
     if let Some(mark) = mark {
         proven = proven.or(mark.end, "the watermark says that it was synced");
     }
-    let workshop = Workshop { storage, store, cache };
     let terms = Terms::of_store(store);
     let mut replay = Replay::behind(&log, terms, chosen.kept);
     let mut rebuilding =
         Rebuilding { workshop: &workshop, recent_bytes, proven, unproven: Vec::new() };
-    let fault = rebuilding.all_segments(&mut replay)?;
+    let file = log.file(segment.header.number)?.file;
+    let length = file.len().map_err(failed("measuring", name))?;
+    let limit = |segment: &Segment| segment.length.map_or(length, u64::from);
+    let see =
+        |replay: &mut Replay<'_>, header: &_, bytes: &_| rebuilding.see(replay, header, bytes);
+    let fault = replay.segments(segment.header.number, limit, see)?;
     let Rebuilding { proven, unproven, .. } = rebuilding;
     let Replay { sources, tip, events, .. } = replay;
-    let segment = log.last().expect("a store has a segment");
-    let file = log.file(segment.header.number)?.file;
     let (tag, end, head) = (segment.header.tag, tip.end, tip.head);
     let tail = Tail { storage: &workshop.storage, file: &file, tag, end, head, fault };
     // From here on something is changed.
     let cut = tail.settle(proven.to, proven.witness)?;
-    let name = FileName::Segment(segment.header.number);
     if !unproven.is_empty() {
         let at = u64::from(tip.end.offset()) - unproven.len() as u64;
         rewrite(&*file, name, at, &unproven)?;
@@ -134,18 +136,16 @@ impl Recovered {
 }
 
 /// The watermark of a store, which is made if there is none, and what it says.
-pub(in crate::store::file) fn open_watermark(
+pub(crate) fn open_watermark(
     storage: &dyn Storage,
     store: StoreId,
 ) -> Result<(Watermark, Option<Mark>), Error> {
     let name = FileName::Watermark;
-    let file = match storage.open(name) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            storage.create(name).and_then(|file| storage.sync_names().map(|()| file))
-        }
-        other => other,
+    let made = || storage.create(name).and_then(|file| storage.sync_names().map(|()| file));
+    let file = match find(storage, name)? {
+        Some(file) => file,
+        None => made().map_err(failed("making", name))?,
     };
-    let file = file.map_err(failed("opening", name))?;
     Watermark::read(file, store).map_err(failed("reading", name))
 }
 
@@ -178,71 +178,24 @@ struct Rebuilding<'r> {
 }
 
 impl Rebuilding<'_> {
-    /// Replays all segments. Says what is wrong behind the last whole frame of the last, if anything is.
-    fn all_segments(&mut self, replay: &mut Replay<'_>) -> Result<Option<(u64, Fault)>, Error> {
-        loop {
-            let segment = replay.current()?;
-            let fault = self.segment(&segment, replay)?;
-            let next = replay.log.segment(segment.header.number + 1);
-            match (next, fault) {
-                (Some(_), Some(fault)) => return Err(replay.damage(fault)),
-                (Some(next), None) => replay.enter(&next)?,
-                (None, fault) => return Ok(fault),
-            }
-        }
+    /// Takes note of what proves the log to be synced, and of what does not.
+    fn see(&mut self, replay: &mut Replay<'_>, header: &FrameHeader, bytes: &[u8]) {
+        let (end, tail) = (replay.tip.end, &mut self.unproven);
+        let synced = Address::new(end.segment(), header.synced);
+        self.proven = self.proven.or(synced, "a later frame was built after this was synced");
+        tail.extend_from_slice(bytes);
+        let start = end.number() - tail.len() as u64;
+        let known = self.proven.to.number().saturating_sub(start).min(tail.len() as u64);
+        tail.drain(..usize::try_from(known).expect("at most a length"));
+        self.write_run_if_due(replay);
     }
 
-    fn segment(
-        &mut self,
-        segment: &Segment,
-        replay: &mut Replay<'_>,
-    ) -> Result<Option<(u64, Fault)>, Error> {
-        let number = segment.header.number;
-        let limit = match segment.length {
-            Some(length) => length.into(),
-            None => {
-                let name = FileName::Segment(number);
-                replay.log.file(number)?.file.len().map_err(failed("measuring", name))?
-            }
-        };
-        if segment.length.is_some() {
-            self.proven = self.proven.or(Address::new(number + 1, 0), "a later segment exists");
-        }
-        self.unproven.clear();
-        let mut tail_at = replay.tip.end.offset();
-        replay.frames(limit, |replay, header, bytes| {
-            let end = Address::new(number, header.synced);
-            self.proven = self.proven.or(end, "a later frame was built after this was synced");
-            let tail = &mut self.unproven;
-            tail.extend_from_slice(bytes);
-            let start = Address::new(number, tail_at).number();
-            let known = self.proven.to.number().saturating_sub(start).min(tail.len() as u64);
-            tail.drain(..usize::try_from(known).expect("at most a length"));
-            tail_at += u32::try_from(known).expect("it lies in a segment");
-            self.write_run_if_due(replay);
-        })
-    }
-
-    /// Makes a run of what was collected, once it is enough and known to be synced; if that fails it stays in memory.
+    /// Makes a run of what was collected, once it is enough and known to be synced.
     fn write_run_if_due(&self, replay: &mut Replay<'_>) {
-        let (tip, sources) = (replay.tip, &mut replay.sources);
-        let part = sources.growing();
-        let collected = part.recent.read().log_bytes();
-        if collected < self.recent_bytes.into() || tip.last_end > self.proven.to {
-            return;
+        let collected = replay.sources.growing().recent.read().log_bytes();
+        if collected >= self.recent_bytes.into() && replay.tip.last_end <= self.proven.to {
+            // The index is as good in memory.
+            let _ = replay.make_run(self.workshop);
         }
-        let coverage = tip.coverage(part.from, part.first);
-        let run = self.workshop.run_of(&part.recent.read(), coverage);
-        match run {
-            Ok(run) if sources.recents.len() == 1 => {
-                sources.runs.push(Arc::new(run));
-                sources.recents.clear();
-                // What cannot be merged now is merged later.
-                let _ = self.workshop.merge_all(&mut sources.runs);
-            }
-            _ => sources.recents.last_mut().expect("there is always one").settled = Some(coverage),
-        }
-        let terms = Terms::of_store(self.workshop.store);
-        sources.recents.push(Part::behind(tip.last_end, tip.head, terms));
     }
 }

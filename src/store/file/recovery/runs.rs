@@ -1,54 +1,47 @@
 //! Which index runs are of use.
 
-use std::io;
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::storage::{FileName, Storage};
+use crate::storage::FileName;
 use crate::store::file::address::Address;
-use crate::store::file::beginning::StoreId;
-use crate::store::file::cache::Cache;
-use crate::store::file::fault::{Fault, failed};
+use crate::store::file::fault::{Fault, find};
 use crate::store::file::frame::{FRAME_HEADER_BYTES, FrameHeader};
-use crate::store::file::index::{Coverage, Run};
+use crate::store::file::index::{Coverage, Run, Workshop};
 use crate::store::file::log::Log;
 
 /// The runs of a directory.
 #[derive(Default)]
-pub(in crate::store::file) struct Runs {
+pub(crate) struct Runs {
     /// Those of use: they lie behind one another, from the beginning of the log on.
-    pub(in crate::store::file) kept: Vec<Arc<Run>>,
+    pub(crate) kept: Vec<Arc<Run>>,
     /// Those of no use, and why.
     pub(super) useless: Vec<(FileName, String)>,
     /// Up to where the log was synced, as the runs know.
-    pub(in crate::store::file) proven: Address,
+    pub(crate) proven: Address,
     /// Whether one is missing, perhaps because a writer has just merged it into another.
-    pub(in crate::store::file) is_one_missing: bool,
+    pub(crate) is_one_missing: bool,
 }
 
 /// Opens all runs but those that are known already, and chooses.
-pub(in crate::store::file) fn choose(
-    storage: &Arc<dyn Storage>,
+pub(crate) fn choose(
+    workshop: &Workshop,
     names: &[FileName],
-    store: StoreId,
-    cache: &Arc<Cache>,
     log: &Log,
     known: &[Arc<Run>],
 ) -> Result<Runs, Error> {
+    let Workshop { storage, store, cache } = workshop;
     let (mut found, mut runs) = (Vec::new(), Runs::default());
     for name in names.iter().copied().filter(|name| matches!(name, FileName::Run(..))) {
         if let Some(run) = known.iter().find(|run| run.name == name) {
             found.push(Arc::clone(run));
             continue;
         }
-        let file = match storage.open(name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                runs.is_one_missing = true;
-                continue;
-            }
-            opened => cache.adopt(opened.map_err(failed("opening", name))?),
+        let Some(file) = find(&**storage, name)? else {
+            runs.is_one_missing = true;
+            continue;
         };
-        match Run::open(name, file, store, Arc::clone(cache))? {
+        match Run::open(name, cache.adopt(file), *store, Arc::clone(cache))? {
             Ok(run) => found.push(Arc::new(run)),
             Err(fault @ Fault::Unknown { .. }) => return Err(fault.at(name, 0)),
             Err(fault) => runs.useless.push((name, fault.to_string())),
@@ -73,7 +66,7 @@ pub(in crate::store::file) fn choose(
 }
 
 /// Checks that the log holds the frame that a run ends with.
-pub(in crate::store::file) fn confirm(log: &Log, run: &Run) -> Result<(), Error> {
+pub(crate) fn confirm(log: &Log, run: &Run) -> Result<(), Error> {
     let Coverage { last_frame, last, .. } = run.coverage;
     let name = FileName::Segment(last_frame.segment());
     let damaged = |fault: Fault| fault.at(name, last_frame.offset().into()).at_position(last);

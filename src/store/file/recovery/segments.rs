@@ -10,14 +10,26 @@ use crate::position::Position;
 use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::beginning::{STORE_BYTES, StoreId, decode_store, encode_store};
 use crate::store::file::bytes::lower_half_of_large;
-use crate::store::file::fault::{Fault, failed};
+use crate::store::file::fault::{Fault, failed, find};
+use crate::store::file::index::Workshop;
 use crate::store::file::log::{Log, Segment};
 use crate::store::file::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::store::file::watermark::Mark;
 use crate::store::identity::Identity;
 
+/// The files of the directory.
+pub(crate) fn list(storage: &dyn Storage) -> Result<Vec<FileName>, Error> {
+    storage.list().map_err(failed("listing the directory of", FileName::Store))
+}
+
+/// Refuses a directory in which there is no store: nothing but the lock of somebody who looked for one.
+pub(crate) fn check_is_store(names: &[FileName]) -> Result<(), Error> {
+    let is_bare = names.iter().all(|name| *name == FileName::Lock);
+    if is_bare { Err(Error::new(ErrorKind::NoStore)) } else { Ok(()) }
+}
+
 /// The numbers of the segments in the directory, ascending.
-fn numbers(names: &[FileName]) -> Vec<u32> {
+pub(crate) fn numbers(names: &[FileName]) -> Vec<u32> {
     let number = |name: &FileName| match name {
         FileName::Segment(number) => Some(*number),
         _ => None,
@@ -32,19 +44,15 @@ pub(super) fn identity(
     storage: &Arc<dyn Storage>,
     names: &[FileName],
 ) -> Result<(Identity, bool), Error> {
-    let name = FileName::Store;
-    match storage.open(name) {
-        Ok(file) => Ok((read_identity(&*file)?, false)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            check_nothing_is_lost(storage, names)?;
-            Ok((make_store(storage)?, true))
-        }
-        Err(error) => Err(failed("opening", name)(error)),
+    if let Some(file) = find(&**storage, FileName::Store)? {
+        return Ok((read_identity(&*file)?, false));
     }
+    check_nothing_is_lost(storage, names)?;
+    Ok((make_store(storage)?, true))
 }
 
 /// The identity in a store file.
-pub(in crate::store::file) fn read_identity(file: &dyn StorageFile) -> Result<Identity, Error> {
+pub(crate) fn read_identity(file: &dyn StorageFile) -> Result<Identity, Error> {
     let name = FileName::Store;
     let mut bytes = vec![0; STORE_BYTES + 1];
     let read = file.read_up_to(0, &mut bytes).map_err(failed("reading", name))?;
@@ -69,7 +77,7 @@ fn check_nothing_is_lost(storage: &Arc<dyn Storage>, names: &[FileName]) -> Resu
 }
 
 /// Where the last byte lies that is not zero, from an offset on.
-pub(in crate::store::file) fn last_non_zero(
+pub(crate) fn last_non_zero(
     file: &dyn StorageFile,
     name: FileName,
     from: u64,
@@ -106,20 +114,17 @@ fn make_store(storage: &Arc<dyn Storage>) -> Result<Identity, Error> {
 }
 
 /// Writes the file that says who a store is. With that it is complete.
-pub(in crate::store::file) fn write_store(
-    storage: &Arc<dyn Storage>,
-    identity: &Identity,
-) -> Result<(), Error> {
+pub(crate) fn write_store(storage: &Arc<dyn Storage>, identity: &Identity) -> Result<(), Error> {
     write_whole(storage, (FileName::StoreDraft, FileName::Store), &encode_store(identity))
 }
 
 /// A number that no payload contains but by the unlikeliest accident.
-pub(in crate::store::file) fn random_tag(storage: &dyn Storage) -> u64 {
+pub(crate) fn random_tag(storage: &dyn Storage) -> u64 {
     lower_half_of_large(storage.random())
 }
 
 /// Gives the spare file a header, which makes it a segment but for its name.
-pub(in crate::store::file) fn write_header(
+pub(crate) fn write_header(
     spare: &dyn StorageFile,
     header: &SegmentHeader,
     store: StoreId,
@@ -130,10 +135,7 @@ pub(in crate::store::file) fn write_header(
 }
 
 /// Turns the spare file into the segment of this number. When this returns, it is one for good.
-pub(in crate::store::file) fn name_segment(
-    storage: &Arc<dyn Storage>,
-    number: u32,
-) -> Result<(), Error> {
+pub(crate) fn name_segment(storage: &Arc<dyn Storage>, number: u32) -> Result<(), Error> {
     let segment = FileName::Segment(number);
     storage.rename(FileName::Spare, segment).map_err(failed("renaming", FileName::Spare))?;
     storage.sync_names().map_err(failed("syncing the name of", segment))
@@ -153,13 +155,8 @@ fn write_whole(
 }
 
 /// Reads the headers of all segments into the log, and checks that each follows the one before.
-pub(in crate::store::file) fn collect(
-    storage: &Arc<dyn Storage>,
-    names: &[FileName],
-    store: StoreId,
-    log: &Log,
-) -> Result<(), Error> {
-    while add_next(storage, store, log)? {}
+pub(crate) fn collect(workshop: &Workshop, names: &[FileName], log: &Log) -> Result<(), Error> {
+    while add_next(workshop, log)? {}
     let found = log.last().map_or(0, |last| last.header.number);
     if found < numbers(names).last().copied().unwrap_or(1) {
         return Err(Fault::Wrong("the segment is missing").at(FileName::Segment(found + 1), 0));
@@ -168,23 +165,19 @@ pub(in crate::store::file) fn collect(
 }
 
 /// Takes the segment that follows the last into the log, if there is one.
-pub(in crate::store::file) fn add_next(
-    storage: &Arc<dyn Storage>,
-    store: StoreId,
-    log: &Log,
-) -> Result<bool, Error> {
+pub(crate) fn add_next(workshop: &Workshop, log: &Log) -> Result<bool, Error> {
     let before = log.last();
     let number = before.map_or(1, |before| before.header.number + 1);
-    let Some(segment) = read_header(storage, number, store)? else { return Ok(false) };
+    let Some(segment) = read_header(workshop, number)? else { return Ok(false) };
     if let Some(before) = before {
-        check_length(storage, &before, segment.header.predecessor_length)?;
+        check_length(&*workshop.storage, &before, segment.header.predecessor_length)?;
     }
     log.add(segment);
     Ok(true)
 }
 
 /// Checks that the log has the segment of which a mark tells.
-pub(in crate::store::file) fn confirm_mark(log: &Log, mark: &Mark) -> Result<(), Error> {
+pub(crate) fn confirm_mark(log: &Log, mark: &Mark) -> Result<(), Error> {
     let what = match log.segment(mark.end.segment()) {
         Some(segment) if segment.header.tag == mark.tag => return Ok(()),
         Some(_) => "it is not the segment of which the watermark tells",
@@ -194,13 +187,9 @@ pub(in crate::store::file) fn confirm_mark(log: &Log, mark: &Mark) -> Result<(),
     Err(Fault::Wrong(what).at(name, 0).at_position(mark.position))
 }
 
-fn read_header(
-    storage: &Arc<dyn Storage>,
-    number: u32,
-    store: StoreId,
-) -> Result<Option<Segment>, Error> {
+fn read_header(workshop: &Workshop, number: u32) -> Result<Option<Segment>, Error> {
     let name = FileName::Segment(number);
-    let file = match storage.open(name) {
+    let file = match workshop.storage.open(name) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
@@ -211,7 +200,7 @@ fn read_header(
     };
     let mut bytes = vec![0; SEGMENT_HEADER_BYTES as usize];
     let read = file.read_up_to(0, &mut bytes).map_err(failed("reading", name))?;
-    let header = SegmentHeader::decode(&bytes[..read], store);
+    let header = SegmentHeader::decode(&bytes[..read], workshop.store);
     let (header, chain) = header.map_err(|fault| fault.at(name, 0))?;
     if header.number != number {
         return Err(Fault::Wrong("it is another segment of the log").at(name, 0));
@@ -220,7 +209,7 @@ fn read_header(
 }
 
 /// A segment that has a successor is exactly as long as that says.
-fn check_length(storage: &Arc<dyn Storage>, segment: &Segment, expected: u32) -> Result<(), Error> {
+fn check_length(storage: &dyn Storage, segment: &Segment, expected: u32) -> Result<(), Error> {
     let name = FileName::Segment(segment.header.number);
     let file = storage.open(name).map_err(failed("opening", name))?;
     let length = file.len().map_err(failed("measuring", name))?;

@@ -77,15 +77,7 @@ impl Tail<'_> {
         let name = FileName::Torn(self.end.segment(), self.end.offset());
         let copy = || -> std::io::Result<()> {
             let into = self.storage.create(name)?;
-            let mut chunk = vec![0; 64 << 10];
-            let from = u64::from(self.end.offset());
-            let mut at = from;
-            while at < to {
-                let wanted = chunk.len().min(usize::try_from(to - at).unwrap_or(usize::MAX));
-                self.file.read_exact_at(at, &mut chunk[..wanted])?;
-                into.write_all_at(at - from, &chunk[..wanted])?;
-                at += wanted as u64;
-            }
+            self.file.copy_to(&*into, self.end.offset().into()..to)?;
             into.sync()
         };
         if copy().is_err() {

@@ -1,0 +1,212 @@
+//! Filling a page with what the index names.
+
+use super::address::Address;
+use super::index::{Cursor, Search, Sought};
+use super::reading::{End, Found, Reading};
+use super::walker::Walker;
+use crate::error::Error;
+use crate::position::{Position, Version};
+use crate::store::query::Direction;
+
+/// How many candidates are looked at for one page.
+const CANDIDATES_MAX: u64 = 1024;
+
+/// Of a stream with more versions than this before those that are asked for, their beginning is searched for.
+const LONG_STREAM: u64 = 256;
+
+/// How far apart candidates may be to be read together, and how much is read together at most.
+const GAP_BYTES: u32 = 16 << 10;
+const JOINED_BYTES: u32 = 256 << 10;
+/// About how long a record is, when it is read together with others.
+const TAIL_BYTES: u32 = 1 << 10;
+
+/// How far a search has come.
+struct Reached {
+    /// Everything up to here, in the direction of the read, was looked at.
+    position: Position,
+    /// Where a read that goes on behind this position may begin.
+    hint: Address,
+    /// Where the search goes on.
+    next: Address,
+}
+
+impl Reading<'_> {
+    /// Looks at the candidates that the index names. Those outside the range of positions, which only an inexact window
+    /// lets in, do not make a page.
+    pub(super) fn look_up(&mut self, mut cursor: Cursor) -> Result<(), Error> {
+        self.narrow(&mut cursor)?;
+        while let Some(reached) = self.look_up_some(&mut cursor)? {
+            let (after, up_to) = self.query.positions();
+            if reached.position > after && up_to.is_none_or(|up_to| reached.position <= up_to) {
+                self.end = End::Stopped(reached.position, reached.hint);
+                break;
+            }
+            match self.query.direction() {
+                Direction::Forwards => self.low = reached.next,
+                Direction::Backwards => self.high = reached.next,
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves out what versions leave out of the one stream that is asked for, where that is much.
+    fn narrow(&mut self, cursor: &mut Cursor) -> Result<(), Error> {
+        let (after, up_to) = self.query.versions();
+        if self.only_stream().is_none() {
+            return Ok(());
+        }
+        if after.get() > LONG_STREAM {
+            self.low = self.first_above(cursor, after)?.0;
+        }
+        if let Some(up_to) = up_to
+            && self.query.direction() == Direction::Backwards
+        {
+            self.high = self.first_above(cursor, up_to)?.1;
+        }
+        Ok(())
+    }
+
+    /// Where the stream's versions rise above this one: before the first address they are not, from the second on they are. Mostly
+    /// it is one address.
+    fn first_above(
+        &self,
+        cursor: &mut Cursor,
+        version: Version,
+    ) -> Result<(Address, Address), Error> {
+        let search = Search::new(&self.view.sources, self.low, self.high);
+        let (mut low, mut high) = (self.low.number(), self.high.number());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let at = Address::from_number(middle);
+            let Sought::At(found) = cursor.seek(&search, at, Direction::Forwards)? else {
+                high = middle;
+                continue;
+            };
+            let bytes = self.view.record_bytes(found)?;
+            let event = self.view.record(found, &bytes)?.event;
+            // Of another stream with the same hash nothing can be learnt.
+            if self.only_stream().is_none_or(|stream| event.stream() != *stream) {
+                break;
+            }
+            if event.version() > version {
+                high = middle;
+            } else {
+                low = found.number() + 1;
+            }
+        }
+        Ok((Address::from_number(low), Address::from_number(high)))
+    }
+
+    /// Looks at the next candidates, and says how far they reach if there may be more.
+    fn look_up_some(&mut self, cursor: &mut Cursor) -> Result<Option<Reached>, Error> {
+        let direction = self.query.direction();
+        let max = usize::try_from(self.limit().clamp(16, CANDIDATES_MAX)).expect("a page");
+        let (candidates, tired) = self.candidates(cursor, max)?;
+        let is_all = candidates.len() < max && tired.is_none();
+        let groups = candidates.chunk_by(|a, b| near(*a, *b));
+        let mut groups: Vec<&[Address]> = groups.flat_map(split_large).collect();
+        if direction == Direction::Forwards {
+            groups.reverse();
+        }
+        let mut last = None;
+        while let Some(group) = groups.pop() {
+            let mut found = Found::default();
+            let read = self.read_group(group, &mut found);
+            if let ([first, .., last], Direction::Backwards, Err(_)) = (group, direction, &read) {
+                // What comes first in the order of the read may be what was not read.
+                let middle = first.number().midpoint(last.number());
+                let (before, behind) =
+                    group.split_at(group.partition_point(|at| at.number() <= middle));
+                groups.extend([before, behind]);
+                continue;
+            }
+            self.hand_out(&found)?;
+            if self.end != End::Reached {
+                return Ok(None);
+            }
+            read?;
+            last = match direction {
+                Direction::Forwards => found.looked.last().copied(),
+                Direction::Backwards => found.looked.first().copied(),
+            };
+        }
+        if let Some(at) = tired {
+            return self.reached_before(at).map(Some);
+        }
+        Ok(last.filter(|_| !is_all).map(|last| {
+            let next = if direction == Direction::Forwards { last.at.next() } else { last.at };
+            Reached { position: last.position, hint: last.at, next }
+        }))
+    }
+
+    /// Everything before the record at this address was looked at, and that was not.
+    fn reached_before(&self, at: Address) -> Result<Reached, Error> {
+        let mut walker = Walker::from_record(self.view, at);
+        let position = walker.go_to(at, TAIL_BYTES)?.event.position().get();
+        let (position, next) = match self.query.direction() {
+            Direction::Forwards => (position - 1, at),
+            Direction::Backwards => (position.saturating_add(1), at.next()),
+        };
+        Ok(Reached { position: Position::new(position), hint: at, next })
+    }
+
+    /// The first candidates in the order of the read, ascending; and where the search for more became too long.
+    fn candidates(
+        &self,
+        cursor: &mut Cursor,
+        max: usize,
+    ) -> Result<(Vec<Address>, Option<Address>), Error> {
+        let direction = self.query.direction();
+        let search = Search::new(&self.view.sources, self.low, self.high);
+        let (mut found, mut tired) = (Vec::new(), None);
+        let mut at = match direction {
+            Direction::Forwards => self.low,
+            Direction::Backwards => self.high.before(),
+        };
+        while found.len() < max {
+            match cursor.seek(&search, at, direction)? {
+                Sought::At(next) => found.push(next),
+                Sought::Nothing => break,
+                Sought::Tired(next) => {
+                    tired = Some(next);
+                    break;
+                }
+            }
+            at = match direction {
+                Direction::Forwards => found[found.len() - 1].next(),
+                Direction::Backwards => found[found.len() - 1].before(),
+            };
+        }
+        if direction == Direction::Backwards {
+            found.reverse();
+        }
+        Ok((found, tired))
+    }
+
+    /// Reads candidates that lie near one another, together as far as that can be done.
+    fn read_group(&self, group: &[Address], found: &mut Found) -> Result<(), Error> {
+        let mut walker = Walker::from_record(self.view, group[0]);
+        let end = group[group.len() - 1].offset();
+        for at in group {
+            let record = walker.go_to(*at, end - at.offset() + TAIL_BYTES)?;
+            self.look_at(found, *at, &record.event);
+        }
+        Ok(())
+    }
+}
+
+fn near(a: Address, b: Address) -> bool {
+    a.segment() == b.segment() && b.offset() - a.offset() <= GAP_BYTES
+}
+
+/// Cuts a group into parts that are not too large to be read at once.
+fn split_large(group: &[Address]) -> Vec<&[Address]> {
+    let (mut parts, mut rest) = (Vec::new(), group);
+    while let Some(first) = rest.first() {
+        let fits = rest.partition_point(|at| at.offset() - first.offset() <= JOINED_BYTES);
+        let (part, more) = rest.split_at(fits);
+        parts.push(part);
+        rest = more;
+    }
+    parts
+}

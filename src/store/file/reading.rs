@@ -1,0 +1,243 @@
+//! A page of a read while it is filled, and going through the log for it.
+
+use std::num::NonZeroU64;
+
+use super::address::Address;
+use super::fault::Fault;
+use super::view::{View, damaged_run};
+use super::walker::Walker;
+use crate::error::Error;
+use crate::event::{Batch, RecordedEvent};
+use crate::id::StreamId;
+use crate::position::Position;
+use crate::store::query::{Direction, Query};
+
+/// About how many bytes one page hands out, and how many events are walked over for it.
+const PAGE_BYTES: usize = 256 << 10;
+const WALKED_MAX: usize = 16 << 10;
+
+/// How long a stretch is that is gone through at once on the way back: a short one for those who want little.
+const STRETCH_BYTES: u64 = 128 << 10;
+const SHORT_STRETCH_BYTES: u64 = 4 << 10;
+const LITTLE: u64 = 16;
+
+/// A page that is being filled.
+pub(super) struct Reading<'r> {
+    pub(super) view: &'r View<'r>,
+    pub(super) query: &'r Query,
+    pub(super) low: Address,
+    /// Whether a frame begins at `low`, and not a record.
+    pub(super) at_frame: bool,
+    /// Behind the last address that is looked at.
+    pub(super) high: Address,
+    pub(super) batch: Batch,
+    /// The position that was looked at last.
+    pub(super) looked_at: Option<(Position, Address)>,
+    pub(super) end: End,
+}
+
+/// How a page ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// There is nothing behind it.
+    Reached,
+    /// There may be more behind this place, which was looked at last.
+    Stopped(Position, Address),
+    /// There is more, but none of it can match.
+    Past,
+}
+
+/// Events that were looked at, ascending, and those among them that match.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) looked: Vec<Looked>,
+    matching: Batch,
+}
+
+/// An event that was looked at.
+#[derive(Clone, Copy)]
+pub(super) struct Looked {
+    pub(super) at: Address,
+    pub(super) position: Position,
+    /// Which of the matching events it is, if it is one.
+    matching: Option<usize>,
+    /// Whether no event behind it can match.
+    is_past: bool,
+}
+
+impl<'r> Reading<'r> {
+    /// How many events are wanted at most.
+    pub(super) fn limit(&self) -> u64 {
+        self.query.limited_to().map_or(u64::MAX, NonZeroU64::get)
+    }
+
+    fn is_full(&self) -> bool {
+        self.batch.len() as u64 >= self.limit() || self.batch.byte_len() >= PAGE_BYTES
+    }
+
+    /// The one stream that is asked for, if it is one.
+    pub(super) fn only_stream(&self) -> Option<&'r StreamId> {
+        let [clause] = self.query.filter().clauses() else { return None };
+        clause
+            .named_streams()
+            .and_then(|streams| if let [only] = streams { Some(only) } else { None })
+    }
+
+    /// Whether no event after this one, in the direction of the read, can match: the versions of the one stream that is asked
+    /// for have left the range.
+    fn is_past(&self, event: &RecordedEvent<'_>) -> bool {
+        let (after, up_to) = self.query.versions();
+        self.only_stream().is_some_and(|only| event.stream() == *only)
+            && match self.query.direction() {
+                Direction::Forwards => up_to.is_some_and(|last| event.version() >= last),
+                Direction::Backwards => event.version() <= after,
+            }
+    }
+
+    /// Goes through all events, forwards.
+    pub(super) fn walk(&mut self) -> Result<(), Error> {
+        let mut walker = self.walker(self.low);
+        let mut walked = 0;
+        while let Some((at, record)) = walker.next()? {
+            if at >= self.high {
+                break;
+            }
+            if self.query.matches(&record.event) {
+                self.batch.push(&record.event);
+            }
+            self.looked_at = Some((record.event.position(), at));
+            walked += 1;
+            if self.is_full() || walked == WALKED_MAX {
+                self.end = End::Stopped(record.event.position(), at);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes through all events, backwards: a stretch at a time forwards, which is then turned round.
+    pub(super) fn walk_back(&mut self) -> Result<(), Error> {
+        let stretch = if self.limit() <= LITTLE { SHORT_STRETCH_BYTES } else { STRETCH_BYTES };
+        let (mut high, mut walked) = (self.high, 0);
+        while high > self.low {
+            let far = Address::from_number(high.number().saturating_sub(stretch));
+            let (place, _) = self.view.sources.places_around(|place| place.address <= far)?;
+            let start = place.map(|place| place.address).filter(|start| *start > self.low);
+            let (start, found) = self.readable_stretch(start, high)?;
+            walked += found.looked.len();
+            self.hand_out(&found)?;
+            let (Some(start), End::Reached) = (start, self.end) else { break };
+            high = start;
+            if walked >= WALKED_MAX {
+                self.stop_at(found.looked.first());
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A stretch from here on; or if that cannot be read, from a later place on.
+    fn readable_stretch(
+        &self,
+        mut start: Option<Address>,
+        high: Address,
+    ) -> Result<(Option<Address>, Found), Error> {
+        loop {
+            let from = start.unwrap_or(self.low);
+            let error = match self.stretch(from, high) {
+                Ok(found) => return Ok((start, found)),
+                Err(error) => error,
+            };
+            let (_, later) = self.view.sources.places_around(|place| place.address <= from)?;
+            let Some(later) = later.filter(|later| later.address < high) else { return Err(error) };
+            start = Some(later.address);
+        }
+    }
+
+    fn stretch(&self, start: Address, end: Address) -> Result<Found, Error> {
+        let mut walker = self.walker(start);
+        let mut found = Found::default();
+        while let Some((at, record)) = walker.next()? {
+            if at >= end {
+                break;
+            }
+            self.look_at(&mut found, at, &record.event);
+        }
+        Ok(found)
+    }
+
+    fn walker(&self, start: Address) -> Walker<'r, 'r> {
+        if start == self.low && self.at_frame {
+            Walker::from_frame(self.view, start)
+        } else {
+            Walker::from_record(self.view, start)
+        }
+    }
+
+    /// Ends the page where an error came up, so that what lies before it is handed out; the next page begins with the error. An error
+    /// that came up first is the answer.
+    pub(super) fn stop_before(&mut self, error: Error) -> Result<(), Error> {
+        let (after, up_to) = self.query.positions();
+        let is_ahead = |(position, _): &(Position, Address)| match self.query.direction() {
+            Direction::Forwards => *position > after,
+            Direction::Backwards => up_to.is_none_or(|up_to| *position <= up_to),
+        };
+        // What is wrong with the index can be mended, and then there is no error.
+        let last = self.looked_at.filter(|last| damaged_run(&error).is_none() && is_ahead(last));
+        let Some((position, at)) = last else { return Err(error) };
+        self.end = End::Stopped(position, at);
+        Ok(())
+    }
+
+    fn stop_at(&mut self, last: Option<&Looked>) {
+        self.end = last.map_or(End::Reached, |last| End::Stopped(last.position, last.at));
+    }
+
+    /// Positions ascend with addresses; a log that has it otherwise is not what was written, whatever its checksums say.
+    fn check_order(&mut self, one: &Looked) -> Result<(), Error> {
+        let follows = |(before, _)| match self.query.direction() {
+            Direction::Forwards => one.position > before,
+            Direction::Backwards => one.position < before,
+        };
+        if !self.looked_at.is_none_or(follows) {
+            // A page that begins here could not tell.
+            self.looked_at = None;
+            return Err(self.view.damage(one.at, Fault::Wrong("a record is not in its place")));
+        }
+        self.looked_at = Some((one.position, one.at));
+        Ok(())
+    }
+
+    pub(super) fn look_at(&self, found: &mut Found, at: Address, event: &RecordedEvent<'_>) {
+        let matching = self.query.matches(event).then(|| {
+            found.matching.push(event);
+            found.matching.len() - 1
+        });
+        let (position, is_past) = (event.position(), self.is_past(event));
+        found.looked.push(Looked { at, position, matching, is_past });
+    }
+
+    /// Hands out what was found, in the order of the read, until the page is full.
+    pub(super) fn hand_out(&mut self, found: &Found) -> Result<(), Error> {
+        let Found { looked, matching } = found;
+        for n in 0..looked.len() {
+            let one = match self.query.direction() {
+                Direction::Forwards => &looked[n],
+                Direction::Backwards => &looked[looked.len() - 1 - n],
+            };
+            self.check_order(one)?;
+            if let Some(index) = one.matching {
+                self.batch.share(matching, index);
+            }
+            if one.is_past {
+                self.end = End::Past;
+                break;
+            }
+            if self.is_full() {
+                self.stop_at(Some(one));
+                break;
+            }
+        }
+        Ok(())
+    }
+}
