@@ -3,6 +3,9 @@
 //! The shop has been running for years, and its programs changed. The first one knew orders of one article with a
 //! price in euros, called a payment `MoneyReceived`, and recorded a sale at the counter as one event. All of that
 //! stands in the log exactly as it was written; `Order::upcasters` says what it means today.
+//!
+//! With `--features sqlite` the shop also keeps its orders in a SQLite database, for questions in SQL: each event is in there exactly
+//! once, although the program that keeps it stops and starts in between.
 
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
@@ -230,6 +233,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     assert_eq!(total, 15350);
 
+    show_revenue(&annals)?;
+    #[cfg(feature = "sqlite")]
+    database::work(&annals, &orders)?;
+    Ok(())
+}
+
+fn show_revenue(annals: &Annals) -> Result<(), Box<dyn Error>> {
     println!("\nRevenue by customer:");
     let revenue = annals
         .view::<Revenue>("revenue")
@@ -245,4 +255,78 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     assert_eq!((revenue.cents["ann"], revenue.cents["cem"]), (7900, 0));
     Ok(())
+}
+
+/// Orders in a database.
+#[cfg(feature = "sqlite")]
+mod database {
+    use std::error::Error;
+    use std::time::Duration;
+
+    use annals::projection::{Projection, Sqlite};
+    use annals::rusqlite::Connection;
+    use annals::{Annals, Repository};
+
+    use super::{Command, Event, Order, Purchase};
+
+    const SCHEMA: &str = "CREATE TABLE orders (
+        id INTEGER PRIMARY KEY, customer TEXT, articles TEXT, stage TEXT, paid INTEGER)";
+
+    const PLACE: &str = "INSERT INTO orders VALUES (?1, ?2, ?3, 'placed', 0)";
+    const MOVE: &str = "UPDATE orders SET stage = ?2, paid = paid + ?3 WHERE id = ?1";
+
+    /// The tables, as far as they are; on a thread that keeps them up to date.
+    fn open(annals: &Annals) -> Result<Projection<Sqlite>, annals::Error> {
+        let path = std::env::temp_dir().join("annals-orders").join("orders.sqlite");
+        annals
+            .view("orders")
+            .on::<Order>(|tables: &mut Connection, e| {
+                let to = |stage: &str, paid: i64| {
+                    tables.prepare_cached(MOVE)?.execute((e.id(), stage, paid))
+                };
+                match e.event() {
+                    Event::Placed(Purchase { customer, articles, .. }) => tables
+                        .prepare_cached(PLACE)?
+                        .execute((e.id(), customer, articles.join(", "))),
+                    Event::Paid { cents } => to("paid", *cents as i64),
+                    Event::Shipped { .. } => to("shipped", 0),
+                    Event::Cancelled => to("cancelled", 0),
+                    Event::Refunded { cents } => to("refunded", -(*cents as i64)),
+                }
+            })
+            .kept_in(Sqlite::owned(path, SCHEMA))
+            .spawn()
+    }
+
+    pub(super) fn work(annals: &Annals, orders: &Repository<Order>) -> Result<(), Box<dyn Error>> {
+        let tables = open(annals)?;
+        tables.run_until_caught_up()?;
+        let first = tables.status().position;
+        // The program that keeps the tables stops; the shop goes on.
+        drop(tables);
+        let pot = Purchase { customer: "ann".into(), articles: vec!["pot".into()], cents: 2600 };
+        orders.execute(&5, Command::Place(pot))?;
+
+        // It starts again, and goes on where it was. Whoever pays sees that at once.
+        let tables = open(annals)?;
+        let soon = Duration::from_secs(5);
+        let paid = orders.to(&5).wait_for(&tables, soon).execute(Command::Pay(2600))?;
+        paid.awaited()?;
+        println!("\nOrders in SQLite, from {first} on kept by a second program:");
+        let reader = tables.reader().connect()?;
+        let mut query = reader.prepare("SELECT id, customer, articles, stage, paid FROM orders")?;
+        let mut rows = query.query([])?;
+        while let Some(row) = rows.next()? {
+            let (id, customer, articles): (u32, String, String) =
+                (row.get(0)?, row.get(1)?, row.get(2)?);
+            let (stage, paid): (String, i64) = (row.get(3)?, row.get(4)?);
+            println!("  order {id}  {customer:<4} {articles:<9} {stage:<9} {paid:>5}");
+        }
+        let sum =
+            "SELECT customer, sum(paid) FROM orders GROUP BY customer ORDER BY 2 DESC LIMIT 1";
+        let best: (String, i64) =
+            reader.query_row(sum, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        assert_eq!(best, ("ann".to_owned(), 10_500));
+        Ok(())
+    }
 }

@@ -67,6 +67,7 @@
 //! | to | look at |
 //! |---|---|
 //! | open a store, change several aggregates at once, build a view | [`Annals`], [`Unit`], [`view`] |
+//! | keep a view up to date, in memory or in SQLite | [`projection`], [`docs::read_models`] |
 //! | carry out commands, load, travel in time, read history | [`Repository`] and the module [`repository`] |
 //! | model a domain | [`Aggregate`], [`Context`], [`Draft`] |
 //! | say who did it and what it belongs to | [`Metadata`] |
@@ -134,6 +135,7 @@
 //!
 //! # Features
 //!
+//! * `sqlite`: projections into SQLite, `projection::Sqlite`. Brings rusqlite, and compiles SQLite. Off by default.
 //! * `testing`: the contract suite for stores, `testing::contract`. Brings proptest. Off by default.
 
 mod bytes;

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind};
+use crate::event::Batch;
 use crate::id::{EventId, EventType, StreamId};
 use crate::position::Position;
-use crate::store::{EventStore, Query};
+use crate::store::{Batches, EventStore, Query};
 
 /// How far a projection is, and in which log: what is kept together with its view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,15 @@ pub struct Parked {
     pub error: String,
     /// When that was.
     pub at: DateTime<Utc>,
+}
+
+/// The event at a position, alone in a batch; an empty batch if there is none.
+pub(super) fn event_at(store: &dyn EventStore, position: Position) -> Result<Batch, Error> {
+    let before = Position::new(position.get().saturating_sub(1));
+    let query = Query::default().after(before).up_to(position);
+    let mut batches = Batches::new(store, query);
+    let found = batches.find(|batch| !matches!(batch, Ok(batch) if batch.is_empty()));
+    found.unwrap_or_else(|| Ok(Batch::new()))
 }
 
 impl Checkpoint {
@@ -91,9 +101,7 @@ impl Checkpoint {
             return foreign(format!("the log ends at position {head}, before it"));
         }
         let Some(handled) = self.event else { return Ok(()) };
-        let before = Position::new(self.position.get().saturating_sub(1));
-        let (there, _) = store.read(&Query::default().after(before).up_to(self.position))?;
-        match there.get(0).map(|event| event.event_id()) {
+        match event_at(store, self.position)?.get(0).map(|event| event.event_id()) {
             Some(event) if event == handled => Ok(()),
             _ => foreign(format!("the event that it names, {handled}, does not stand there")),
         }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::board::{Board, Heard, Notes};
+use super::desk::Step;
 use super::keep::Keep;
 use super::status::State;
-use super::worker::{Step, Worker};
+use super::worker::Worker;
 use crate::backing::Backing;
 use crate::error::ErrorKind;
 

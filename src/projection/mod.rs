@@ -9,6 +9,8 @@ mod sqlite;
 mod policy;
 mod status;
 mod board;
+mod desk;
+mod parking;
 mod worker;
 mod core;
 mod handle;

@@ -153,7 +153,7 @@ impl<A: Aggregate> Outcome<A> {
 
     /// Whether the read model that was to be [waited for](super::Execution::wait_for) has seen the events, and if not, why. It is the
     /// reading that has to do without them, not the command that has to be repeated.
-    pub fn awaited(&self) -> Result<(), &Error> {
-        self.not_awaited.as_ref().map_or(Ok(()), Err)
+    pub fn awaited(&self) -> Result<(), Error> {
+        self.not_awaited.as_ref().map_or(Ok(()), |error| Err(error.replica()))
     }
 }

@@ -1,0 +1,266 @@
+//! What a projection does with the events that it is given.
+
+use std::any::Any;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::board::Board;
+use super::checkpoint::Checkpoint;
+use super::keep::{Keep, Standing};
+use super::policy::ErrorPolicy;
+use super::status::State;
+use crate::backing::Backing;
+use crate::error::{Error, ErrorKind};
+use crate::event::{Batch, RecordedEvent};
+use crate::position::Position;
+use crate::view::Handlers;
+
+/// Everything of a worker but what it reads from.
+pub(super) struct Desk<K: Keep> {
+    pub(super) backing: Arc<Backing>,
+    pub(super) handlers: Handlers<K::View>,
+    pub(super) keeper: K,
+    pub(super) settings: Settings,
+    pub(super) board: Arc<Board>,
+    /// What is kept.
+    pub(super) checkpoint: Checkpoint,
+    /// A new view is finished once it is as far as this.
+    pub(super) target: Position,
+    /// What failed last and has not succeeded since.
+    pub(super) trouble: Option<Trouble>,
+    /// Whether something failed, so that the keeper has to say where the view stands.
+    pub(super) is_unsettled: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) revision: u64,
+    pub(super) batch: usize,
+    pub(super) policy: ErrorPolicy,
+}
+
+pub(super) struct Trouble {
+    /// Which event could not be handled; `None` if it was something else that failed.
+    position: Option<Position>,
+    tries: u32,
+    /// When it is tried again.
+    due: DateTime<Utc>,
+    pub(super) error: String,
+}
+
+/// What a step has come to.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// There may be more to do.
+    Done,
+    /// There is nothing to do up to here.
+    CaughtUp(Position),
+    /// There is nothing to do before this time.
+    Wait(DateTime<Utc>),
+    /// Nothing is done any more.
+    Failed,
+    /// The store is closed.
+    Over,
+}
+
+/// Why a batch is not done.
+pub(super) enum Halt {
+    /// Something is to be seen to first.
+    Held(Step),
+    /// Reading failed.
+    Unread(Error),
+    /// The view could not be changed, because of this event if there is one.
+    Unkept(Error, Option<Position>),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Unread(error)
+    }
+}
+
+impl<K: Keep> Desk<K> {
+    /// Takes over where the view stands.
+    pub(super) fn stand(&mut self, standing: Standing) -> Result<(), Error> {
+        let start = || Checkpoint::start(self.backing.store.identity().id, self.settings.revision);
+        self.checkpoint = standing.checkpoint.unwrap_or_else(start);
+        self.checkpoint.is_rebuilding = standing.is_rebuilding;
+        self.target = self.backing.store.head()?.durable;
+        self.trouble = None;
+        self.show(standing.shown);
+        Ok(())
+    }
+
+    /// Asks the keeper where the view stands after a failure.
+    pub(super) fn settle(&mut self) -> Result<(), Error> {
+        let (trouble, target) = (self.trouble.take(), self.target);
+        let standing = self.keeper.recover(&self.handlers.name)?;
+        self.stand(standing)?;
+        (self.trouble, self.target, self.is_unsettled) = (trouble, target, false);
+        Ok(())
+    }
+
+    /// Says how far what is read is.
+    fn show(&self, shown: Position) {
+        let is_rebuilding = self.checkpoint.is_rebuilding;
+        self.board.note(|notes| {
+            notes.shown = shown;
+            notes.rebuilt = is_rebuilding.then_some(self.checkpoint.position);
+            notes.parked = self.checkpoint.parked.len();
+            notes.state = State::Following;
+        });
+    }
+
+    /// What is to be seen to before this event is handled, or before anything is.
+    pub(super) fn hold(&mut self, event: Option<&RecordedEvent<'_>>) -> Option<Step> {
+        let trouble = self.trouble.as_ref()?;
+        if trouble.position != event.map(RecordedEvent::position) {
+            return None;
+        }
+        if trouble.tries > self.settings.policy.retries {
+            return Some(Step::Failed);
+        }
+        (trouble.due > self.backing.clock.now()).then_some(Step::Wait(trouble.due))
+    }
+
+    /// Takes note of a failure.
+    pub(super) fn fail(&mut self, error: Error, position: Option<Position>) -> Step {
+        if *error.kind() == ErrorKind::Closed {
+            return Step::Over;
+        }
+        let before = self.trouble.take().filter(|trouble| trouble.position == position);
+        let tries = before.map_or(1, |trouble| trouble.tries.saturating_add(1));
+        let now = self.backing.clock.now();
+        let policy = &self.settings.policy;
+        let due = now.checked_add_signed(policy.delay(tries)).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        self.trouble = Some(Trouble { position, tries, due, error: with_sources(&error) });
+        self.board.note(|notes| {
+            notes.errors += 1;
+            notes.last_error = Some(Arc::new(error));
+        });
+        Step::Done
+    }
+
+    /// Handles what is not handled of a batch.
+    pub(super) fn handle(&mut self, batch: &Batch) -> Result<(), Halt> {
+        let is_done = |event: &RecordedEvent<'_>| event.position() <= self.checkpoint.position;
+        let mut from = batch.iter().take_while(is_done).count();
+        let calls = self.board.notes().calls;
+        while let Some(first) = batch.get(from) {
+            let suspect = self.trouble.as_ref().and_then(|trouble| trouble.position);
+            let is_suspect = suspect == Some(first.position());
+            match self.hold(Some(&first)) {
+                Some(Step::Failed) if self.may_park() => self.park(&first)?,
+                Some(step) => return Err(Halt::Held(step)),
+                None => {
+                    let most = if is_suspect { 1 } else { self.settings.batch };
+                    let is_before = |event: &RecordedEvent<'_>| {
+                        is_suspect || suspect.is_none_or(|suspect| event.position() < suspect)
+                    };
+                    let chunk = batch.iter().skip(from).take(most).take_while(is_before).count();
+                    self.change(batch, from..from + chunk)?;
+                    from += chunk;
+                    if self.board.notes().calls != calls {
+                        return Err(Halt::Held(Step::Done));
+                    }
+                    continue;
+                }
+            }
+            from += 1;
+        }
+        Ok(())
+    }
+
+    /// Lets these events change the view, and keeps that.
+    fn change(&mut self, batch: &Batch, range: Range<usize>) -> Result<(), Halt> {
+        let Some(last) = batch.get(range.end - 1) else { return Ok(()) };
+        let (position, event) = (last.position(), Some(last.event_id()));
+        let next = Checkpoint { position, event, ..self.checkpoint.clone() };
+        let mut failed = None;
+        let changed = self.keeper.keep(&next, &mut |view| {
+            for event in batch.iter().skip(range.start).take(range.len()) {
+                if next.has_parked(event.position()) {
+                    continue;
+                }
+                failed = Some(event.position());
+                call(&self.handlers, view, &event)?;
+            }
+            failed = None;
+            Ok(())
+        });
+        changed.map_err(|error| Halt::Unkept(error, failed))?;
+        self.kept(next);
+        Ok(())
+    }
+
+    pub(super) fn kept(&mut self, checkpoint: Checkpoint) {
+        let is_past = |trouble: &Trouble| {
+            trouble.position.is_none_or(|position| position <= checkpoint.position)
+        };
+        if self.trouble.as_ref().is_some_and(is_past) {
+            self.trouble = None;
+        }
+        self.checkpoint = checkpoint;
+        let is_shown = !self.checkpoint.is_rebuilding;
+        let shown = if is_shown { self.checkpoint.position } else { self.board.notes().shown };
+        self.show(shown);
+    }
+
+    /// Everything up to this position is done.
+    pub(super) fn pass(&mut self, position: Position, may_be_more: bool) -> Step {
+        if self.checkpoint.is_rebuilding && position >= self.target {
+            let finished = Checkpoint { is_rebuilding: false, ..self.checkpoint.clone() };
+            if let Err(error) = self.keeper.finish(&finished) {
+                self.is_unsettled = true;
+                return self.fail(error, None);
+            }
+            self.checkpoint = finished;
+        }
+        if self.trouble.as_ref().is_some_and(|trouble| trouble.position.is_none()) {
+            self.trouble = None;
+        }
+        if self.checkpoint.is_rebuilding {
+            self.board.note(|notes| notes.rebuilt = Some(position));
+        } else {
+            self.show(position);
+        }
+        if may_be_more { Step::Done } else { Step::CaughtUp(position) }
+    }
+}
+
+/// Handles an event. A panic of a handler is an error.
+pub(super) fn call<V>(
+    handlers: &Handlers<V>,
+    view: &mut V,
+    event: &RecordedEvent<'_>,
+) -> Result<(), Error> {
+    // After an error the keeper gives up what was changed, so nobody sees what a panic has left.
+    match catch_unwind(AssertUnwindSafe(|| handlers.handle(view, event))) {
+        Ok(handled) => handled.map_err(|unhandled| unhandled.error),
+        Err(panic) => Err(Error::new(ErrorKind::View)
+            .detail(format!("{}: it panicked: {}", handlers.name, message_of(&*panic)))
+            .in_stream(event.stream().to_stream_id())
+            .at_position(event.position())
+            .of_event(event.to_event_type(), event.schema())),
+    }
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
+}
+
+/// An error and what brought it about, as one text.
+pub(super) fn with_sources(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
