@@ -20,10 +20,11 @@ use annals::projection::Memory;
 use annals::store::{Batches, Commit, EventStore, Expected, FileStore, Filter, MemoryStore, Query};
 use annals::{Aggregate, Annals, Context, Error, NewEvent};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-fn commit(events: usize) -> Commit {
-    let event = || NewEvent::new(EventType::new("Read").unwrap(), &"x".repeat(161)).unwrap();
-    let events = std::iter::repeat_with(event).take(events);
+fn commit(events: u64) -> Commit {
+    let event = |number| NewEvent::new(EventType::new("Read").unwrap(), &payload(number)).unwrap();
+    let events = (0..events).map(event);
     Commit::new().write("meter/1".parse().unwrap(), Expected::Any, events)
 }
 
@@ -48,8 +49,8 @@ fn length(batch: &annals::Batch) -> usize {
     batch.iter().map(|event| event.payload().len()).sum()
 }
 
-fn catching_up(name: &str, annals: &Annals, commits: usize, rounds: usize) {
-    const COMMIT: usize = 1_000;
+fn catching_up(name: &str, annals: &Annals, commits: u64, rounds: usize) {
+    const COMMIT: u64 = 1_000;
     for _ in 0..commits {
         annals.store().append(commit(COMMIT)).unwrap();
     }
@@ -70,10 +71,27 @@ fn catching_up(name: &str, annals: &Annals, commits: usize, rounds: usize) {
     );
 }
 
-/// What the meters have shown.
+/// What happens to a meter: an event of 163 bytes of JSON.
 #[derive(Debug, Serialize, Deserialize)]
 enum Shown {
-    Read(String),
+    Read { litres: u64, unit: String, street: String, customer: String, day: String, note: String },
+}
+
+/// What is stored of it.
+fn payload(number: u64) -> serde_json::Value {
+    json!({
+        "litres": 10_000 + number % 90_000,
+        "unit": "m3",
+        "street": format!("{:04} Long Street, Old Town", number % 10_000),
+        "customer": format!("C-{:08}", number % 100_000_000),
+        "day": "2024-02-29",
+        "note": "read by the customer, and sent by telephone",
+    })
+}
+
+/// Bytes of text and litres, so that everything is looked at.
+fn weight(Shown::Read { litres, unit, street, customer, day, note }: &Shown) -> u64 {
+    [unit, street, customer, day, note].iter().map(|text| text.len() as u64).sum::<u64>() + litres
 }
 
 #[derive(Debug, Default)]
@@ -83,36 +101,45 @@ impl Aggregate for Meter {
     const TYPE: &'static str = "meter";
     type Id = u32;
     type Event = Shown;
-    type Command = String;
+    type Command = ();
     type Error = std::convert::Infallible;
     type Services = ();
 
     fn apply(&mut self, _: &Shown) {}
 
-    fn handle(&self, text: String, _: &Context<'_, Self>) -> Result<Vec<Shown>, Self::Error> {
-        Ok(vec![Shown::Read(text)])
+    fn handle(&self, (): (), _: &Context<'_, Self>) -> Result<Vec<Shown>, Self::Error> {
+        Ok(Vec::new())
     }
 }
 
+/// The fields of the event, as somebody would write them who decodes by hand.
+#[derive(Deserialize)]
+struct Fields {
+    litres: u64,
+    unit: String,
+    street: String,
+    customer: String,
+    day: String,
+    note: String,
+}
+
 /// Folds all events, each decoded by hand.
-fn replay(store: &dyn EventStore) -> usize {
+fn replay(store: &dyn EventStore) -> u64 {
     let query = Query::new(Category::new("meter").unwrap()).up_to(store.head().unwrap().durable);
     let mut total = 0;
     for batch in Batches::new(store, query) {
         for event in batch.unwrap().iter() {
-            let Shown::Read(text) = Shown::Read(serde_json::from_slice(event.payload()).unwrap());
-            total += text.len();
+            let Fields { litres, unit, street, customer, day, note } =
+                serde_json::from_slice(event.payload()).unwrap();
+            total += weight(&Shown::Read { litres, unit, street, customer, day, note });
         }
     }
     total
 }
 
 /// The same by a projection.
-fn project(annals: &Annals) -> usize {
-    let view = annals.view::<usize>("total").on::<Meter>(|total, e| {
-        let Shown::Read(text) = e.event();
-        *total += text.len();
-    });
+fn project(annals: &Annals) -> u64 {
+    let view = annals.view::<u64>("total").on::<Meter>(|total, e| *total += weight(e.event()));
     let projection = view.kept_in(Memory::new()).open().unwrap();
     projection.run_until_caught_up().unwrap();
     let total = *projection.reader().view();

@@ -92,6 +92,13 @@ impl Batch {
         Some(self.chunks[*chunk].get(*slot))
     }
 
+    /// How many of its events, which stand in the order of the log, have positions up to this one.
+    pub(crate) fn count_up_to(&self, position: Position) -> usize {
+        let is_up_to =
+            |(chunk, slot): &(usize, usize)| self.chunks[*chunk].get(*slot).position() <= position;
+        self.events.partition_point(is_up_to)
+    }
+
     /// The events, in order.
     #[must_use]
     #[inline]

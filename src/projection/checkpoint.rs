@@ -44,10 +44,13 @@ pub struct Parked {
     pub at: DateTime<Utc>,
 }
 
+pub(super) fn before(position: Position) -> Position {
+    Position::new(position.get().saturating_sub(1))
+}
+
 /// The event at a position, alone in a batch; an empty batch if there is none.
 pub(super) fn event_at(store: &dyn EventStore, position: Position) -> Result<Batch, Error> {
-    let before = Position::new(position.get().saturating_sub(1));
-    let query = Query::default().after(before).up_to(position);
+    let query = Query::default().after(before(position)).up_to(position);
     let mut batches = Batches::new(store, query);
     let found = batches.find(|batch| !matches!(batch, Ok(batch) if batch.is_empty()));
     found.unwrap_or_else(|| Ok(Batch::new()))

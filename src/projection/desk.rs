@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::board::Board;
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, before};
 use super::keep::{Keep, Standing};
 use super::policy::ErrorPolicy;
 use super::status::State;
@@ -146,32 +146,37 @@ impl<K: Keep> Desk<K> {
 
     /// Handles what is not handled of a batch.
     pub(super) fn handle(&mut self, batch: &Batch) -> Result<(), Halt> {
-        let is_done = |event: &RecordedEvent<'_>| event.position() <= self.checkpoint.position;
-        let mut from = batch.iter().take_while(is_done).count();
         let calls = self.board.notes().calls;
+        let mut from = batch.count_up_to(self.checkpoint.position);
         while let Some(first) = batch.get(from) {
-            let suspect = self.trouble.as_ref().and_then(|trouble| trouble.position);
-            let is_suspect = suspect == Some(first.position());
-            match self.hold(Some(&first)) {
-                Some(Step::Failed) if self.may_park() => self.park(&first)?,
+            from = match self.hold(Some(&first)) {
+                Some(Step::Failed) if self.may_park() => {
+                    self.park(&first)?;
+                    from + 1
+                }
                 Some(step) => return Err(Halt::Held(step)),
                 None => {
-                    let most = if is_suspect { 1 } else { self.settings.batch };
-                    let is_before = |event: &RecordedEvent<'_>| {
-                        is_suspect || suspect.is_none_or(|suspect| event.position() < suspect)
-                    };
-                    let chunk = batch.iter().skip(from).take(most).take_while(is_before).count();
-                    self.change(batch, from..from + chunk)?;
-                    from += chunk;
-                    if self.board.notes().calls != calls {
-                        return Err(Halt::Held(Step::Done));
-                    }
-                    continue;
+                    let to = self.end_of_chunk(batch, from);
+                    self.change(batch, from..to)?;
+                    to
                 }
+            };
+            if self.board.notes().calls != calls {
+                return Err(Halt::Held(Step::Done));
             }
-            from += 1;
         }
         Ok(())
+    }
+
+    /// How far events are handled together from this place of a batch on. One that has failed is handled alone.
+    fn end_of_chunk(&self, batch: &Batch, from: usize) -> usize {
+        let most = from.saturating_add(self.settings.batch).min(batch.len());
+        let suspect = self.trouble.as_ref().and_then(|trouble| trouble.position);
+        match suspect.map(|suspect| batch.count_up_to(before(suspect))) {
+            Some(suspect) if suspect == from => from + 1,
+            Some(suspect) if suspect > from => most.min(suspect),
+            _ => most,
+        }
     }
 
     /// Lets these events change the view, and keeps that.
@@ -182,13 +187,11 @@ impl<K: Keep> Desk<K> {
         let mut failed = None;
         let changed = self.keeper.keep(&next, &mut |view| {
             for event in batch.iter().skip(range.start).take(range.len()) {
-                if next.has_parked(event.position()) {
-                    continue;
+                let position = event.position();
+                if !next.has_parked(position) {
+                    call(&self.handlers, view, event).inspect_err(|_| failed = Some(position))?;
                 }
-                failed = Some(event.position());
-                call(&self.handlers, view, &event)?;
             }
-            failed = None;
             Ok(())
         });
         changed.map_err(|error| Halt::Unkept(error, failed))?;
@@ -235,16 +238,15 @@ impl<K: Keep> Desk<K> {
 pub(super) fn call<V>(
     handlers: &Handlers<V>,
     view: &mut V,
-    event: &RecordedEvent<'_>,
+    event: RecordedEvent<'_>,
 ) -> Result<(), Error> {
+    let position = event.position();
     // After an error the keeper gives up what was changed, so nobody sees what a panic has left.
     match catch_unwind(AssertUnwindSafe(|| handlers.handle(view, event))) {
         Ok(handled) => handled.map_err(|unhandled| unhandled.error),
         Err(panic) => Err(Error::new(ErrorKind::View)
             .detail(format!("{}: it panicked: {}", handlers.name, message_of(&*panic)))
-            .in_stream(event.stream().to_stream_id())
-            .at_position(event.position())
-            .of_event(event.to_event_type(), event.schema())),
+            .at_position(position)),
     }
 }
 

@@ -47,7 +47,7 @@ impl<K: Keep> Desk<K> {
         };
         let handlers = &self.handlers;
         self.keeper.keep(&next, &mut |view| {
-            batch.iter().try_for_each(|event| call(handlers, view, &event))
+            batch.iter().try_for_each(|event| call(handlers, view, event))
         })?;
         self.kept(next);
         Ok(())

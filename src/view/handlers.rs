@@ -104,26 +104,38 @@ impl<V> Handlers<V> {
         Clause::new().categories(categories).into()
     }
 
-    pub(crate) fn handle(&self, view: &mut V, stored: &RecordedEvent<'_>) -> Result<(), Unhandled> {
+    pub(crate) fn handle(&self, view: &mut V, stored: RecordedEvent<'_>) -> Result<(), Unhandled> {
         if stored.is_gap() {
-            let error = missing(stored.version(), stored.version(), stored);
+            let error = missing(stored.version(), stored.version(), &stored);
             let is_passed = self.skip_unknown;
             return if is_passed { Ok(()) } else { Err(Unhandled { error, has_begun: false }) };
         }
+        let is_meant = |(category, _): &(Category, _)| stored.stream().is_in(category);
+        let Some(last) = self.registered.iter().rposition(is_meant) else { return Ok(()) };
         let mut has_begun = false;
-        for (category, handle) in &self.registered {
-            if !stored.stream().is_in(category) {
-                continue;
+        for registered in self.registered[..last].iter().filter(|registered| is_meant(registered)) {
+            self.let_handle(registered, view, stored.clone(), &mut has_begun)?;
+        }
+        self.let_handle(&self.registered[last], view, stored, &mut has_begun)
+    }
+
+    fn let_handle(
+        &self,
+        (_, handle): &(Category, BoxedHandler<V>),
+        view: &mut V,
+        stored: RecordedEvent<'_>,
+        has_begun: &mut bool,
+    ) -> Result<(), Unhandled> {
+        match handle(view, stored) {
+            Err(error) if self.skip_unknown && *error.kind() == ErrorKind::UnknownEvent => Ok(()),
+            Err(error) => {
+                let has_begun = *has_begun || *error.kind() == ErrorKind::View;
+                Err(Unhandled { error, has_begun })
             }
-            match handle(view, stored.clone()) {
-                Ok(()) => has_begun = true,
-                Err(error) if self.skip_unknown && *error.kind() == ErrorKind::UnknownEvent => {}
-                Err(error) => {
-                    has_begun |= *error.kind() == ErrorKind::View;
-                    return Err(Unhandled { error, has_begun });
-                }
+            Ok(()) => {
+                *has_begun = true;
+                Ok(())
             }
         }
-        Ok(())
     }
 }

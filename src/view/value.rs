@@ -44,15 +44,16 @@ impl<V> View<V> {
         let backing = Arc::clone(&self.backing);
         for batch in Batches::new(&backing.store, query) {
             for stored in batch?.iter() {
-                self.handle(&stored)?;
-                self.position = stored.position();
+                let position = stored.position();
+                self.handle(stored)?;
+                self.position = position;
             }
         }
         self.position = self.position.max(head);
         Ok(self.position)
     }
 
-    fn handle(&mut self, stored: &RecordedEvent<'_>) -> Result<(), Error> {
+    fn handle(&mut self, stored: RecordedEvent<'_>) -> Result<(), Error> {
         // Also for a handler that panics.
         self.stopped = true;
         let handled = self.handlers.handle(&mut self.value, stored);
