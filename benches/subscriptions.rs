@@ -142,8 +142,7 @@ fn project(annals: &Annals) -> u64 {
     let view = annals.view::<u64>("total").on::<Meter>(|total, e| *total += weight(e.event()));
     let projection = view.kept_in(Memory::new()).open().unwrap();
     projection.run_until_caught_up().unwrap();
-    let total = *projection.reader().view();
-    total
+    *projection.reader().view()
 }
 
 fn projecting(name: &str, annals: &Annals, rounds: usize) {

@@ -279,8 +279,8 @@ mod database {
     fn open(annals: &Annals) -> Result<Projection<Sqlite>, annals::Error> {
         let path = std::env::temp_dir().join("annals-orders").join("orders.sqlite");
         annals
-            .view("orders")
-            .on::<Order>(|tables: &mut Connection, e| {
+            .view::<Connection>("orders")
+            .on::<Order>(|tables, e| {
                 let to = |stage: &str, paid: i64| {
                     tables.prepare_cached(MOVE)?.execute((e.id(), stage, paid))
                 };

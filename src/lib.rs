@@ -95,6 +95,7 @@
 //! * Positions are dense and in the order of commits; nobody sees an event before those that came before it.
 //! * A subscription hands out what is durable, each event once and in order, from wherever it begins; another goes on where
 //!   it was.
+//! * A view in SQLite has each event exactly once, whenever the process is killed; a checkpoint of another log is an error.
 //! * A decision is written only against the state that it looked at. [`Outcome::state`](repository::Outcome::state) is
 //!   exactly what loading gives: each event is applied in the form in which it reads back, before it is written. What does
 //!   not read back, and what the fold cannot take (a panic), never reaches the log through a repository or a unit.

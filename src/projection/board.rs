@@ -160,7 +160,9 @@ impl Notes {
     pub(super) fn check(&self) -> Result<(), Error> {
         match (self.state, &self.last_error) {
             (State::Failed, Some(error)) => Err(error.replica()),
-            (State::Ended, _) => Err(Error::new(ErrorKind::Closed)),
+            (State::Ended, _) => {
+                Err(Error::new(ErrorKind::Closed).detail("the projection has ended"))
+            }
             _ => Ok(()),
         }
     }

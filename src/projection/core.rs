@@ -20,6 +20,15 @@ pub(super) struct Core<K: Keep> {
     worker: Mutex<Worker<K>>,
 }
 
+/// Says that the thread has ended, also if a keeper panics.
+struct Ending<'b>(&'b Board);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.note(|notes| notes.state = State::Ended);
+    }
+}
+
 impl<K: Keep> Core<K> {
     pub(super) fn new(worker: Worker<K>) -> Self {
         let (backing, board) = (Arc::clone(&worker.desk.backing), Arc::clone(&worker.desk.board));
@@ -56,6 +65,7 @@ impl<K: Keep> Core<K> {
 
     /// Follows the log until that is over.
     pub(super) fn follow(&self) {
+        let _ending = Ending(&self.board);
         loop {
             let heard = self.board.listen();
             if heard.is_over {

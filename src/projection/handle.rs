@@ -43,7 +43,8 @@ impl<K: Keep> Projection<K> {
     /// Lets it follow the log on a thread of its own.
     pub(super) fn spawn(mut self) -> Result<Self, Error> {
         let core = Arc::clone(&self.core);
-        let name = format!("annals-{}", core.take_over().desk.handlers.name);
+        // The system takes no name with a zero in it.
+        let name = format!("annals-{}", core.take_over().desk.handlers.name).replace('\0', "");
         let thread = thread::Builder::new().name(name).spawn(move || core.follow());
         self.thread = Some(thread.map_err(Error::store)?);
         Ok(self)

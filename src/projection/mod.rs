@@ -1,4 +1,14 @@
 //! Projections: views that are kept up to date, and lose nothing.
+//!
+//! [`ViewBuilder::kept_in`](crate::view::ViewBuilder::kept_in) makes a [`Projection`] of a view, kept in a [`Keep`]:
+//!
+//! | keeper | the view | after the process has ended | each event |
+//! |---|---|---|---|
+//! | [`Memory`] | a value | begins at the start of the log | once |
+//! | `Sqlite`, with the feature `sqlite` | tables of a database | goes on where it was | exactly once, whenever the process is killed |
+//! | [`AtLeastOnce`] | something elsewhere, such as a search index | goes on at the last checkpoint | at least once |
+//!
+//! The guide is [`docs::read_models`](crate::docs::read_models).
 
 mod checkpoint;
 mod keep;

@@ -41,7 +41,7 @@ use crate::error::Error;
 /// assert_eq!(largest["visits"], 3);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[must_use = "nothing is read before `run`"]
+#[must_use = "nothing is read before `run`, or before a projection is made of it"]
 pub struct ViewBuilder<V> {
     backing: Arc<Backing>,
     handlers: Handlers<V>,

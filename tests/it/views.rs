@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use annals::id::EventType;
+use annals::projection::Memory;
 use annals::store::{Commit, Expected};
+use annals::view::ViewBuilder;
 use annals::{Aggregate, Annals, Context, ErrorKind, NewEvent, Position};
 use serde::{Deserialize, Serialize};
 
@@ -37,14 +39,8 @@ struct Report {
     order: Vec<u64>,
 }
 
-#[test]
-fn a_view_folds_what_is_registered_in_the_order_of_the_log() {
-    let annals = Annals::in_memory();
-    let (accounts, customers) = (annals.of::<Account>().unwrap(), annals.of::<Customer>().unwrap());
-    accounts.execute("alice", Command::Deposit(5)).unwrap();
-    customers.execute(&7, "Ulm".into()).unwrap();
-    accounts.execute("alice", Command::Deposit(6)).unwrap();
-    let mut report = annals
+fn report(annals: &Annals) -> ViewBuilder<Report> {
+    annals
         .view::<Report>("report")
         .on::<Account>(|report, e| {
             if let Event::Deposited { cents } = e.event() {
@@ -57,8 +53,16 @@ fn a_view_folds_what_is_registered_in_the_order_of_the_log() {
             report.towns.insert(*e.id(), town.clone());
             report.order.push(e.position().get());
         })
-        .run()
-        .unwrap();
+}
+
+#[test]
+fn a_view_folds_what_is_registered_in_the_order_of_the_log() {
+    let annals = Annals::in_memory();
+    let (accounts, customers) = (annals.of::<Account>().unwrap(), annals.of::<Customer>().unwrap());
+    accounts.execute("alice", Command::Deposit(5)).unwrap();
+    customers.execute(&7, "Ulm".into()).unwrap();
+    accounts.execute("alice", Command::Deposit(6)).unwrap();
+    let mut report = report(&annals).run().unwrap();
     assert_eq!(report.balances["alice"], 11);
     assert_eq!(report.towns[&7], "Ulm");
     assert_eq!(report.order, [1, 2, 3]);
@@ -68,7 +72,12 @@ fn a_view_folds_what_is_registered_in_the_order_of_the_log() {
     assert_eq!(report.towns[&7], "Ulm");
     assert_eq!(report.refresh().unwrap(), Position::new(4));
     assert_eq!(report.towns[&7], "Bonn");
-    assert_eq!(report.into_inner().order, [1, 2, 3, 4]);
+    let report = report.into_inner();
+    assert_eq!(report.order, [1, 2, 3, 4]);
+
+    let kept = self::report(&annals).kept_in(Memory::new()).open().unwrap();
+    kept.run_until_caught_up().unwrap();
+    assert_eq!(*kept.reader().view(), report);
 }
 
 #[test]

@@ -44,6 +44,7 @@ use crate::storage::paths;
 /// #   }
 /// # }
 /// use annals::projection::Sqlite;
+/// use annals::rusqlite::Connection;
 ///
 /// # let folder = std::env::temp_dir().join(format!("annals-doc-sqlite-{}", std::process::id()));
 /// # std::fs::create_dir_all(&folder)?;
@@ -52,8 +53,8 @@ use crate::storage::paths;
 ///
 /// let schema = "CREATE TABLE counters (name TEXT PRIMARY KEY, total INTEGER NOT NULL)";
 /// let counters = annals
-///     .view("counters")
-///     .on::<Counter>(|tables: &mut annals::rusqlite::Connection, e| {
+///     .view::<Connection>("counters")
+///     .on::<Counter>(|tables, e| {
 ///         let Counted::Added { amount } = e.event();
 ///         let add = "INSERT INTO counters VALUES (?1, ?2)
 ///             ON CONFLICT DO UPDATE SET total = total + excluded.total";

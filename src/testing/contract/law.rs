@@ -57,6 +57,7 @@ laws! {
     BoundedBatches: "A batch does not grow with what there is to read.";
     Waiting: "A waiter returns with the durable head as soon as that is past the position, or else when its time is over.";
     Interrupting: "Whoever waits with an interrupt that is raised returns at once with the durable head, and nobody else does.";
+    Identity: "A store has an id that no other store has, and keeps it.";
     Closing: "After closing, every call, also one that waits, answers that the store is closed.";
 }
 

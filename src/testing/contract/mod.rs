@@ -40,6 +40,7 @@ mod repetitions;
 mod times;
 mod waiting;
 mod crowd;
+mod identity;
 mod suite;
 
 pub use law::Law;

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::crowd::crowd;
+use super::identity::identity;
 use super::law::Law;
 use super::report::{Failure, Held, Report};
 use super::trial::Trial;
@@ -75,6 +76,7 @@ pub fn run<S: EventStore>(
         let held = caught(|| scenario(&mut Trial::begin(&factory)?));
         report.note(&format!("scenario \"{name}\""), held);
     }
+    report.note("scenario \"identity\"", caught(|| identity(&factory)));
     for seed in seeds {
         let held = caught(|| random::carry_out(&factory, seed));
         report.note(&format!("random operations, seed {seed}"), held);

@@ -25,6 +25,7 @@ type RefHook<I, O> = Box<dyn Fn(&MemoryStore, &I) -> O + Send + Sync>;
 /// A store that is right but for the calls that are replaced.
 pub(super) struct Broken {
     inner: MemoryStore,
+    identity: Hook<(), Identity>,
     append: Hook<Commit, Answer>,
     read: RefHook<Query, Page>,
     version: RefHook<StreamId, Result<Version, Error>>,
@@ -38,6 +39,7 @@ impl Broken {
     pub(super) fn on(clock: ManualClock) -> Self {
         Self {
             inner: MemoryStore::with(clock, Limits::default()),
+            identity: Box::new(|inner, ()| inner.identity()),
             append: Box::new(MemoryStore::append),
             read: Box::new(MemoryStore::read),
             version: Box::new(MemoryStore::version),
@@ -46,6 +48,14 @@ impl Broken {
             interrupt: Box::new(MemoryStore::interrupt),
             close: Box::new(|inner, ()| inner.close()),
         }
+    }
+
+    pub(super) fn identity(
+        mut self,
+        hook: impl Fn(&MemoryStore, ()) -> Identity + Send + Sync + 'static,
+    ) -> Self {
+        self.identity = Box::new(hook);
+        self
     }
 
     pub(super) fn append(
@@ -113,7 +123,7 @@ impl fmt::Debug for Broken {
 
 impl EventStore for Broken {
     fn identity(&self) -> Identity {
-        self.inner.identity()
+        (self.identity)(&self.inner, ())
     }
 
     fn append(&self, commit: Commit) -> Answer {

@@ -4,8 +4,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use annals::store::{EventStore, Interrupt, MemoryStore};
+use annals::store::{EventStore, Identity, Interrupt, MemoryStore};
 use annals::testing::contract::Law;
+use annals::uuid::Uuid;
 use annals::{Error, ErrorKind, Position, Version};
 
 use super::broken::{Broken, breaks};
@@ -185,4 +186,14 @@ fn a_closed_store_still_tells_versions() {
 #[test]
 fn a_store_cannot_be_closed() {
     breaks(Law::Closing, |store, _| store.close(|_, ()| Ok(())));
+}
+
+#[test]
+fn all_stores_have_the_same_id() {
+    breaks(Law::Identity, |store, _| store.identity(|_, ()| Identity::new(Uuid::nil())));
+}
+
+#[test]
+fn a_store_has_another_id_each_time() {
+    breaks(Law::Identity, |store, _| store.identity(|_, ()| Identity::new(Uuid::new_v4())));
 }

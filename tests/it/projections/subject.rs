@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use annals::projection::{Keep, Memory, MemoryReader, ProjectionBuilder};
 use annals::view::ViewBuilder;
-use annals::{Aggregate, Annals, Position, Recorded, RecordedEvent};
+use annals::{Annals, Position, Recorded, RecordedEvent};
 
 use crate::account::{Account, Event};
 

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use annals::projection::{Memory, State};
+use annals::projection::{Change, Checkpoint, Keep, Memory, Standing, State};
 use annals::store::{Durability, EventStore, FileStore};
-use annals::{Annals, ErrorKind, Position};
+use annals::{Annals, Error, ErrorKind, Position};
 
 use super::laws::deposit;
 use super::subject::{Faults, InMemory, Subject, laws, refolded};
@@ -82,6 +82,43 @@ fn its_thread_ends_with_the_store_or_with_the_handle() {
     assert_eq!(closed.kind(), &ErrorKind::Closed);
     assert_eq!(projection.status().state, State::Ended);
     assert_eq!(projection.reader().view().handled, [1]);
+}
+
+/// Panics when it is to keep something.
+struct Panicking;
+
+impl Keep for Panicking {
+    type View = ();
+    type Reader = ();
+
+    fn reader(&self) {}
+
+    fn recover(&mut self, _: &str) -> Result<Standing, Error> {
+        Ok(Standing { checkpoint: None, shown: Position::START, is_rebuilding: false })
+    }
+
+    fn keep(&mut self, _: &Checkpoint, _: Change<'_, ()>) -> Result<(), Error> {
+        panic!("a bug of the keeper")
+    }
+
+    fn start_over(&mut self) -> Result<Standing, Error> {
+        self.recover("")
+    }
+
+    fn finish(&mut self, _: &Checkpoint) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn whoever_waits_for_a_thread_that_panics_is_told() {
+    let annals = Annals::in_memory();
+    let view = annals.view::<()>("a name \0 with a zero").on::<Account>(|(), _| ());
+    let projection = view.kept_in(Panicking).spawn().unwrap();
+    deposit(&annals.of::<Account>().unwrap(), ["alice"]);
+    let ended = projection.wait_for(Position::new(1), LONG).unwrap_err();
+    assert!(ended.to_string().contains("has ended"), "{ended}");
+    assert_eq!(projection.status().state, State::Ended);
 }
 
 #[test]
