@@ -49,6 +49,11 @@ pub(crate) fn names_beside(path: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
+#[cfg(feature = "sqlite")]
+pub(crate) fn exists(path: &Path) -> bool {
+    path.exists()
+}
+
 /// The path with something behind its name.
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);

@@ -151,10 +151,15 @@ impl Database {
     }
 }
 
-/// Opens a database for reading.
+/// Opens a database for reading, and everything that goes with it, so that it does not matter if its names are removed.
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(path, flags).map_err(failed(path))
+    let open = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        Ok(connection)
+    };
+    open().map_err(failed(path))
 }
 
 /// How far a finished view is.

@@ -240,14 +240,20 @@ impl SqliteReader {
     /// A connection for reading. A view that the projection owns is read as it is now; a connection that is open when a rebuild ends
     /// goes on showing the old view, so open one for each use, or a new one now and then.
     pub fn connect(&self) -> Result<Connection, Error> {
-        match &self.place {
-            Place::Shared { path, .. } => open_to_read(path),
-            Place::Own { path } => {
-                let newest = files(path).map_err(failed(path))?.newest().ok_or_else(|| {
-                    let detail = format!("there is no view yet at {}", path.display());
-                    Error::new(ErrorKind::ReadModel).detail(detail)
-                })?;
-                open_to_read(&numbered(path, newest))
+        let path = match &self.place {
+            Place::Shared { path, .. } => return open_to_read(path),
+            Place::Own { path } => path,
+        };
+        loop {
+            let newest = files(path).map_err(failed(path))?.newest().ok_or_else(|| {
+                let detail = format!("there is no view yet at {}", path.display());
+                Error::new(ErrorKind::ReadModel).detail(detail)
+            })?;
+            let newest = numbered(path, newest);
+            let opened = open_to_read(&newest);
+            // If it was removed in between, two rebuilds have come since, and there is a newer one.
+            if paths::exists(&newest) {
+                return opened;
             }
         }
     }
