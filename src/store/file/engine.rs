@@ -61,7 +61,7 @@ pub(super) struct Engine {
 }
 
 /// The answer of those whose leader came to harm.
-pub(super) fn abandoned() -> Answer {
+fn abandoned() -> Answer {
     let detail = "the thread that wrote for several others panicked";
     Err(Error::new(ErrorKind::Poisoned).detail(detail).into())
 }
@@ -192,7 +192,7 @@ impl Engine {
         self.check_process()?;
         self.reader.heads.see()?;
         let sync = || self.writer.lock().sync_all(self.shared());
-        self.groups.exclusively(sync, abandoned)
+        self.groups.exclusively(sync)
     }
 
     /// Carries out a group.
@@ -236,7 +236,7 @@ impl Engine {
             }
             writer.commit(self.shared(), &self.reader.sources().growing().recent)
         };
-        self.groups.exclusively(adopt, abandoned)
+        self.groups.exclusively(adopt)
     }
 
     fn adopt_one(

@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use super::address::Address;
 use super::beginning::Identity;
 use super::cache::Cache;
-use super::engine::{Engine, abandoned};
+use super::engine::Engine;
 use super::options::FileOptions;
 use super::pages::page;
 use super::recovery::recover;
@@ -281,7 +281,7 @@ impl EventStore for FileStore {
         let shut = || engine.writer.lock().shut(engine.shared());
         // What the index lacks is made up for by the next opening.
         let _ = engine.complete_index();
-        let closed = engine.groups.exclusively(shut, abandoned);
+        let closed = engine.groups.exclusively(shut);
         *engine.lock.lock() = None;
         closed
     }
