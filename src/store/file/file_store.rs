@@ -237,8 +237,12 @@ impl EventStore for FileStore {
     fn append(&self, commit: Commit) -> Result<Appended, AppendError> {
         commit.check(&self.engine.options.limits)?;
         let now = to_micros(self.engine.options.clock.now());
-        let answer = self.engine.append(commit, now);
-        self.look_after();
+        let mut has_led = false;
+        let answer = self.engine.append(commit, now, &mut has_led);
+        // Once for a group is enough.
+        if has_led {
+            self.look_after();
+        }
         answer
     }
 
