@@ -205,7 +205,7 @@ impl Commit {
             if write.events.is_empty() {
                 return Err(malformed("a write without events").in_stream(write.stream.clone()));
             }
-            if !streams.insert(&write.stream) {
+            if self.writes.len() > 1 && !streams.insert(&write.stream) {
                 return Err(malformed("it writes the stream twice").in_stream(write.stream.clone()));
             }
         }

@@ -1,6 +1,7 @@
 //! Failures that were seen in other event stores, each as a test: the bit that shortens a log, the sync that is tried again,
 //! the setting that hides events, the read error that is taken for the end, the event that is seen too early.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
 
@@ -184,9 +185,17 @@ fn readers_go_on_during_a_sync_and_see_nothing_of_what_is_being_synced() {
         let Some(store) = reader.upgrade() else { return };
         let read = thread::spawn(move || -> Result<(Head, usize), Error> {
             let head = store.head()?;
-            let batches = Batches::new(&*store, Query::default());
-            let counted = batches.map(|batch| batch.map(|batch| batch.len()));
-            Ok((head, counted.sum::<Result<usize, Error>>()?))
+            let (mut events, mut versions) = (0, BTreeMap::new());
+            for batch in Batches::new(&*store, Query::default()) {
+                for event in batch?.iter() {
+                    events += 1;
+                    versions.insert(event.stream().to_stream_id(), event.version());
+                }
+            }
+            for (stream, version) in versions {
+                assert_eq!(store.version(&stream)?, version);
+            }
+            Ok((head, events))
         });
         into.lock().push(read.join().unwrap().unwrap());
     })));

@@ -103,7 +103,7 @@ pub(crate) fn who_excludes_leaders_is_alone() {
         if thread < 2 {
             assert_eq!(theirs.carry_out(thread), answer_to(thread));
         } else {
-            let done = theirs.groups.exclusively(|| theirs.alone(|| thread), abandoned);
+            let done = theirs.groups.exclusively(|| theirs.alone(|| thread));
             assert_eq!(done, thread);
         }
     });
@@ -159,11 +159,11 @@ pub(crate) fn if_one_who_excludes_leaders_panics_others_go_on() {
     let office = Office::new();
     in_parallel(3, move |thread| {
         if thread == 0 {
-            let work = || office.groups.exclusively(|| panic_on_purpose(), abandoned);
+            let work = || office.groups.exclusively(|| panic_on_purpose());
             assert!(panics::<u64>(work).is_none());
         }
         assert_eq!(office.carry_out(thread), answer_to(thread));
-        assert_eq!(office.groups.exclusively(|| office.alone(|| 7), abandoned), 7);
+        assert_eq!(office.groups.exclusively(|| office.alone(|| 7)), 7);
     });
 }
 
@@ -355,11 +355,7 @@ impl Store {
             drop(writer);
             self.heads.publish(Address(tip), head(tip, tip));
         };
-        if is_on(Fault::SyncsOutsideItsTurn) {
-            sync()
-        } else {
-            self.groups.exclusively(sync, || Err(()))
-        }
+        if is_on(Fault::SyncsOutsideItsTurn) { sync() } else { self.groups.exclusively(sync) }
     }
 
     fn is_synced(&self, position: u64) -> bool {

@@ -278,11 +278,14 @@ fn a_straggler_does_not_cut_the_log_of_the_next_owner() {
         }
         Ok(())
     });
+    let before = inline().open(&path).unwrap();
+    before.append(commit("a", "1")).unwrap();
+    before.close().unwrap();
     let first = Arc::new(inline().segment_bytes(4096).open_on(storage).unwrap());
-    first.append(commit("a", "1")).unwrap();
     armed.store(true, SeqCst);
     let other = Arc::clone(&first);
-    // Judges slowly (a read of the log that takes its time), and needs a new segment.
+    // Judges slowly (a read of the log, where the stream was written by another opening, that takes its time), and needs a new
+    // segment.
     let straggler = thread::spawn(move || other.append(commit("a", &"x".repeat(5000))));
     at_read.recv().unwrap();
     first.close().unwrap();

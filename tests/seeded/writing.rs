@@ -172,4 +172,25 @@ pub(crate) const BUGS: &[Bug] = &[
             }"#,
         )],
     },
+    Bug {
+        name: "a version outlives the failure of its write",
+        found_by: "io_errors",
+        changes: &[(
+            "store/file/index/recent.rs",
+            "self.latest.retain(|_, (_, address)| *address < from);",
+            r#"let stays = crate::bug("a version outlives the failure of its write");
+        self.latest.retain(|_, (_, address)| stays || *address < from);"#,
+        )],
+    },
+    Bug {
+        name: "a version is told before it is synced",
+        found_by: "rivals",
+        changes: &[(
+            "store/file/view.rs",
+            "latest.filter(|(_, address)| *address < self.end)",
+            r#"latest.filter(|(_, address)| {
+            *address < self.end || crate::bug("a version is told before it is synced")
+        })"#,
+        )],
+    },
 ];

@@ -20,7 +20,7 @@ use super::report::RecoveryReport;
 use super::space::Space;
 use super::statistics::Counters;
 use super::view::{View, damaged_run};
-use super::writer::{NotStaged, Shared, Staged, Writer};
+use super::writer::{NotStaged, Shared, Staged, Writer, check_size};
 use crate::error::{Error, ErrorKind};
 use crate::event::RecordedEvent;
 use crate::position::Position;
@@ -61,7 +61,7 @@ pub(super) struct Engine {
 }
 
 /// The answer of those whose leader came to harm.
-pub(super) fn abandoned() -> Answer {
+fn abandoned() -> Answer {
     let detail = "the thread that wrote for several others panicked";
     Err(Error::new(ErrorKind::Poisoned).detail(detail).into())
 }
@@ -142,13 +142,15 @@ impl Engine {
         }
     }
 
-    /// Judges, stages and writes a commit, together with those that queue at the same time.
-    pub(super) fn append(&self, commit: Commit, now: DateTime<Utc>) -> Answer {
+    /// Judges, stages and writes a commit, together with those that queue at the same time; `has_led` becomes true if it was this
+    /// caller who wrote for all of them.
+    pub(super) fn append(&self, commit: Commit, now: DateTime<Utc>, has_led: &mut bool) -> Answer {
         self.check_process()?;
         self.relieve()?;
+        check_size(&commit)?;
         let commit = Arc::new(commit);
         for _ in 0..MENDED_MAX {
-            match self.try_to_append(&commit, now) {
+            match self.try_to_append(&commit, now, has_led) {
                 // The leader comes upon damage, but leaves it to others: whoever mends may have to wait for the turn.
                 Err(AppendError::Store(error)) if damaged_run(&error).is_some() => {
                     self.mend(&error)?
@@ -156,10 +158,15 @@ impl Engine {
                 done => return done,
             }
         }
-        self.try_to_append(&commit, now)
+        self.try_to_append(&commit, now, has_led)
     }
 
-    fn try_to_append(&self, commit: &Arc<Commit>, now: DateTime<Utc>) -> Answer {
+    fn try_to_append(
+        &self,
+        commit: &Arc<Commit>,
+        now: DateTime<Utc>,
+        has_led: &mut bool,
+    ) -> Answer {
         self.reader.heads.check()?;
         let mut verdict = None;
         let judged = self.look(|view| match judge(view, commit, None) {
@@ -175,7 +182,11 @@ impl Engine {
             Verdict::Accept(judged) => judged,
         };
         let task = Task { commit: Arc::clone(commit), judged, now };
-        let appended = self.groups.carry_out(task, |tasks| self.lead(&tasks), abandoned)?;
+        let lead = |tasks: Vec<Task>| {
+            *has_led = true;
+            self.lead(&tasks)
+        };
+        let appended = self.groups.carry_out(task, lead, abandoned)?;
         self.made_durable(appended)
     }
 
@@ -192,7 +203,7 @@ impl Engine {
         self.check_process()?;
         self.reader.heads.see()?;
         let sync = || self.writer.lock().sync_all(self.shared());
-        self.groups.exclusively(sync, abandoned)
+        self.groups.exclusively(sync)
     }
 
     /// Carries out a group.
@@ -236,7 +247,7 @@ impl Engine {
             }
             writer.commit(self.shared(), &self.reader.sources().growing().recent)
         };
-        self.groups.exclusively(adopt, abandoned)
+        self.groups.exclusively(adopt)
     }
 
     fn adopt_one(

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::address::Address;
 use super::cache::Cache;
-use super::engine::{Engine, abandoned};
+use super::engine::Engine;
 use super::options::FileOptions;
 use super::pages::page;
 use super::recovery::recover;
@@ -216,8 +216,12 @@ impl EventStore for FileStore {
     fn append(&self, commit: Commit) -> Result<Appended, AppendError> {
         commit.check(&self.engine.options.limits)?;
         let now = to_micros(self.engine.options.clock.now());
-        let answer = self.engine.append(commit, now);
-        self.look_after();
+        let mut has_led = false;
+        let answer = self.engine.append(commit, now, &mut has_led);
+        // Once for a group is enough.
+        if has_led {
+            self.look_after();
+        }
         answer
     }
 
@@ -260,7 +264,7 @@ impl EventStore for FileStore {
         let shut = || engine.writer.lock().shut(engine.shared());
         // What the index lacks is made up for by the next opening.
         let _ = engine.complete_index();
-        let closed = engine.groups.exclusively(shut, abandoned);
+        let closed = engine.groups.exclusively(shut);
         *engine.lock.lock() = None;
         closed
     }

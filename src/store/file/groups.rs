@@ -1,40 +1,36 @@
 //! Many callers' work, done together by one of them.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
 use super::sync::{Condvar, Mutex, MutexGuard, yield_now};
 
 /// Tasks that callers hand in. While one caller, the leader, carries out all that was handed in before it began, others
-/// queue; then one of them leads. There is no thread and no timer, and nobody waits for a leader that is not there.
+/// queue; then the first of them leads. There is no thread and no timer, and nobody waits for a leader that is not there.
 pub(super) struct Groups<T, R> {
     queue: Mutex<Queue<T, R>>,
+    /// Signalled when the turn is free and somebody may wait for it.
+    freed: Condvar,
 }
 
 struct Queue<T, R> {
-    /// What is to be done, in the order of arrival.
-    waiting: Vec<(Arc<Seat<R>>, T)>,
-    /// Those who wait to be alone.
-    excluding: VecDeque<Arc<Seat<R>>>,
-    /// Whether somebody has the turn: leads, or excludes leaders. If nobody has it, nobody waits.
+    /// What is to be done, in the order of arrival. Who brought the first is to lead.
+    waiting: Vec<T>,
+    /// The group that is made of them.
+    group: Arc<Group<R>>,
+    /// How many wait to be alone. They come before those who lead.
+    excluding: usize,
+    /// Whether somebody has the turn: leads, or excludes leaders.
     is_taken: bool,
     /// How many tasks the last group had.
     last_group: usize,
 }
 
-/// Where one caller waits: so nobody wakes who is not meant.
-struct Seat<R> {
-    word: Mutex<Option<Word<R>>>,
+/// Those whose tasks are carried out together. They wait at one place, so that all of them are woken at once.
+struct Group<R> {
+    /// The answers, in the order of the tasks; none of them if the leader came to harm.
+    answers: Mutex<Option<Vec<Option<R>>>>,
     said: Condvar,
-}
-
-/// What a waiting caller is told.
-enum Word<R> {
-    /// Its task is done.
-    Answer(R),
-    /// It has the turn.
-    Turn,
 }
 
 /// How often a leader gives way in vain to those whom it expects.
@@ -43,37 +39,37 @@ const PATIENCE: u32 = 32;
 /// It is this caller's turn, until this is dropped.
 struct Turn<'g, T, R> {
     groups: &'g Groups<T, R>,
-    /// Those whose tasks this turn has taken and not answered. If it ends in a panic, they get this answer.
-    unanswered: Vec<Arc<Seat<R>>>,
-    abandoned: fn() -> R,
+    /// The group that has no answers yet. If the turn ends in a panic, it gets none.
+    unanswered: Option<&'g Group<R>>,
 }
 
-impl<R> Seat<R> {
+impl<R> Group<R> {
     fn new() -> Arc<Self> {
-        Arc::new(Self { word: Mutex::new(None), said: Condvar::new() })
+        Arc::new(Self { answers: Mutex::new(None), said: Condvar::new() })
     }
 
-    fn say(&self, word: Word<R>) {
-        *self.word.lock() = Some(word);
+    fn say(&self, answers: Vec<Option<R>>) {
+        *self.answers.lock() = Some(answers);
         self.said.notify_all();
     }
 
-    fn wait(&self) -> Word<R> {
-        let mut word = self.word.lock();
+    /// Waits for the answer to the task at this place.
+    fn wait(&self, place: usize) -> Option<R> {
+        let mut answers = self.answers.lock();
         loop {
-            if let Some(said) = word.take() {
-                return said;
+            if let Some(said) = &mut *answers {
+                return said.get_mut(place).and_then(Option::take);
             }
-            word = self.said.wait(word);
+            answers = self.said.wait(answers);
         }
     }
 }
 
 impl<T, R> Groups<T, R> {
     pub(super) fn new() -> Self {
-        let (waiting, excluding) = (Vec::new(), VecDeque::new());
-        let queue = Queue { waiting, excluding, is_taken: false, last_group: 0 };
-        Self { queue: Mutex::new(queue) }
+        let (waiting, group) = (Vec::new(), Group::new());
+        let queue = Queue { waiting, group, excluding: 0, is_taken: false, last_group: 0 };
+        Self { queue: Mutex::new(queue), freed: Condvar::new() }
     }
 
     /// Hands in a task and returns its answer. `lead` carries out a group and gives an answer for each of its tasks, in
@@ -84,24 +80,30 @@ impl<T, R> Groups<T, R> {
         lead: impl FnOnce(Vec<T>) -> Vec<R>,
         abandoned: fn() -> R,
     ) -> R {
-        let seat = Seat::new();
         let mut queue = self.queue.lock();
-        queue.waiting.push((Arc::clone(&seat), task));
-        if queue.is_taken {
+        let (place, group) = (queue.waiting.len(), Arc::clone(&queue.group));
+        queue.waiting.push(task);
+        if place > 0 {
             drop(queue);
-            match seat.wait() {
-                Word::Answer(answer) => return answer,
-                Word::Turn => queue = self.queue.lock(),
-            }
+            return group.wait(place).unwrap_or_else(abandoned);
+        }
+        while queue.is_taken || queue.excluding > 0 {
+            queue = self.freed.wait(queue);
         }
         queue.is_taken = true;
         let mut queue = self.assemble(queue);
-        let (seats, tasks): (Vec<_>, _) = std::mem::take(&mut queue.waiting).into_iter().unzip();
-        queue.last_group = seats.len();
+        let tasks = std::mem::take(&mut queue.waiting);
+        queue.group = Group::new();
+        queue.last_group = tasks.len();
         drop(queue);
-        let mut turn = Turn { groups: self, unanswered: seats, abandoned };
-        let answers = lead(tasks);
-        turn.answer(answers, &seat)
+        let mut turn = Turn { groups: self, unanswered: Some(&group) };
+        let count = tasks.len();
+        let mut answers: Vec<_> = lead(tasks).into_iter().map(Some).collect();
+        assert_eq!(answers.len(), count, "each task has an answer");
+        let own = answers[0].take().expect("a leader's own task is the first");
+        turn.unanswered = None;
+        group.say(answers);
+        own
     }
 
     /// Gives way to those who were answered with the last group and are about to be back: without that, a leader would set out
@@ -124,51 +126,32 @@ impl<T, R> Groups<T, R> {
     }
 
     /// Carries something out while nobody leads.
-    pub(super) fn exclusively<O>(&self, work: impl FnOnce() -> O, abandoned: fn() -> R) -> O {
+    pub(super) fn exclusively<O>(&self, work: impl FnOnce() -> O) -> O {
         let mut queue = self.queue.lock();
-        if queue.is_taken {
-            let seat = Seat::new();
-            queue.excluding.push_back(Arc::clone(&seat));
-            drop(queue);
-            let _the_turn = seat.wait();
-        } else {
-            queue.is_taken = true;
-            drop(queue);
+        queue.excluding += 1;
+        while queue.is_taken {
+            queue = self.freed.wait(queue);
         }
-        let _turn = Turn { groups: self, unanswered: Vec::new(), abandoned };
+        queue.excluding -= 1;
+        queue.is_taken = true;
+        drop(queue);
+        let _turn = Turn { groups: self, unanswered: None };
         work()
     }
 }
 
-impl<T, R> Turn<'_, T, R> {
-    /// Gives the others their answers, and returns that of the leader's own task.
-    fn answer(&mut self, answers: Vec<R>, own: &Arc<Seat<R>>) -> R {
-        assert_eq!(answers.len(), self.unanswered.len(), "each task has an answer");
-        let mut owned = None;
-        for (seat, answer) in self.unanswered.drain(..).zip(answers) {
-            if Arc::ptr_eq(&seat, own) {
-                owned = Some(answer);
-            } else {
-                seat.say(Word::Answer(answer));
-            }
-        }
-        owned.expect("a leader's own task is in its group")
-    }
-}
-
 impl<T, R> Drop for Turn<'_, T, R> {
-    /// Passes the turn on.
+    /// Gives the turn back.
     fn drop(&mut self) {
-        for seat in self.unanswered.drain(..) {
-            seat.say(Word::Answer((self.abandoned)()));
+        if let Some(group) = self.unanswered {
+            group.say(Vec::new());
         }
         let mut queue = self.groups.queue.lock();
-        let first = queue.waiting.first().map(|(seat, _)| Arc::clone(seat));
-        let next = queue.excluding.pop_front().or(first);
-        queue.is_taken = next.is_some();
+        queue.is_taken = false;
+        let is_awaited = queue.excluding > 0 || !queue.waiting.is_empty();
         drop(queue);
-        if let Some(next) = next {
-            next.say(Word::Turn);
+        if is_awaited {
+            self.groups.freed.notify_all();
         }
     }
 }

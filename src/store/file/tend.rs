@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::engine::{Engine, abandoned};
+use super::engine::Engine;
 use super::index::{Part, Run, to_be_merged};
 use super::options::Upkeep;
 use super::recovery::Replay;
@@ -71,7 +71,7 @@ impl Engine {
     /// Makes runs of all recent events, or if there are enough of them. Under `index_work`.
     pub(super) fn write_runs(&self, all: bool) -> Result<(), Error> {
         if self.wants_run() || all {
-            self.groups.exclusively(|| self.settle(all), abandoned)?;
+            self.groups.exclusively(|| self.settle(all))?;
         }
         loop {
             let sources = self.reader.sources();

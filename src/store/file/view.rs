@@ -121,6 +121,10 @@ impl View<'_> {
         stream: &StreamId,
         from: Address,
     ) -> Result<Option<Version>, Error> {
+        let latest = self.sources.growing().recent.read().latest(stream);
+        if let Some((version, address)) = latest.filter(|(_, address)| *address < self.end) {
+            return Ok((address >= from).then_some(version));
+        }
         let mut cursor = Cursor::Term(TermCursor::new(self.terms.stream(stream)));
         let search = Search::new(&self.sources, from, self.end);
         let mut at = self.end.before();

@@ -69,7 +69,7 @@ pub(super) struct Shared<'s> {
 pub(super) enum NotStaged {
     /// It needs a new segment, and the frames before it are to be written first.
     NoRoom,
-    /// It fits into no segment at all, or its time lies before the last.
+    /// Its time lies before the last.
     Refused(Error),
 }
 
@@ -104,7 +104,6 @@ impl Writer {
             recorded_at,
             already_there: false,
         };
-        self.check_size(commit).map_err(NotStaged::Refused)?;
         let fresh = FreshEventIds::made_of(recorded_at, self.staged.random);
         // Far enough for no two commits of a group to have an id in common.
         self.staged.random = self.staged.random.wrapping_add(1 << 33);
@@ -166,30 +165,6 @@ impl Writer {
 
     fn next_position(&self) -> Position {
         Position::new(self.staged.tip.head.get() + 1)
-    }
-
-    /// Limits can be raised beyond what a frame can hold.
-    fn check_size(&self, commit: &Commit) -> Result<(), Error> {
-        let size =
-            |payload: usize, metadata: usize| (payload + metadata) as u64 + RECORD_EXTRA_BYTES;
-        let bytes: u64 = commit
-            .events()
-            .map(|(_, event)| {
-                let metadata = event.metadata();
-                let headers = metadata.headers().map(|(name, value)| name.len() + value.len() + 8);
-                let actor = metadata.actor().map_or(0, str::len);
-                let tags: usize = event.tags().iter().map(|tag| tag.len() + 1).sum();
-                size(event.payload().len(), headers.sum::<usize>() + actor + tags)
-            })
-            .sum();
-        if bytes + u64::from(SEGMENT_HEADER_BYTES) > FRAME_BYTES_MAX {
-            let number = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
-            let (limit, actual) = (number(FRAME_BYTES_MAX), number(bytes));
-            return Err(
-                Error::new(ErrorKind::TooLarge { limit, actual }).detail("bytes of a frame")
-            );
-        }
-        Ok(())
     }
 
     fn build(
@@ -403,4 +378,25 @@ impl Writer {
         self.watermark.write(mark).map_err(failed("writing", watermark))?;
         self.watermark.sync().map_err(failed("syncing", watermark))
     }
+}
+
+/// Limits can be raised beyond what a frame can hold.
+pub(super) fn check_size(commit: &Commit) -> Result<(), Error> {
+    let size = |payload: usize, metadata: usize| (payload + metadata) as u64 + RECORD_EXTRA_BYTES;
+    let bytes: u64 = commit
+        .events()
+        .map(|(_, event)| {
+            let metadata = event.metadata();
+            let headers = metadata.headers().map(|(name, value)| name.len() + value.len() + 8);
+            let actor = metadata.actor().map_or(0, str::len);
+            let tags: usize = event.tags().iter().map(|tag| tag.len() + 1).sum();
+            size(event.payload().len(), headers.sum::<usize>() + actor + tags)
+        })
+        .sum();
+    if bytes + u64::from(SEGMENT_HEADER_BYTES) > FRAME_BYTES_MAX {
+        let number = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let (limit, actual) = (number(FRAME_BYTES_MAX), number(bytes));
+        return Err(Error::new(ErrorKind::TooLarge { limit, actual }).detail("bytes of a frame"));
+    }
+    Ok(())
 }

@@ -7,6 +7,7 @@ use super::place::Place;
 use super::tally::Tally;
 use super::terms::{Hash, Terms};
 use crate::event::RecordedEvent;
+use crate::id::StreamId;
 use crate::position::Version;
 use crate::store::file::address::Address;
 use crate::store::query::Direction;
@@ -16,6 +17,8 @@ pub(crate) struct Recent {
     pub(super) terms: Terms,
     /// The addresses, ascending, of each term's events.
     postings: HashMap<Hash, Postings, BuildHasherDefault<AlreadyHashed>>,
+    /// The version and the address of each stream's last event: who appends to a stream asks for that.
+    latest: HashMap<Box<str>, (Version, Address)>,
     /// Ascending; one for each commit, and for records within long ones.
     places: Vec<Place>,
     /// Where commits begin, and where streams do; ascending.
@@ -61,6 +64,7 @@ impl Recent {
         Self {
             terms,
             postings: HashMap::default(),
+            latest: HashMap::default(),
             places: Vec::new(),
             commits: Vec::new(),
             streams: Vec::new(),
@@ -84,6 +88,11 @@ impl Recent {
         }
         self.commits.extend(event.commit().is_first().then_some(address));
         self.streams.extend((event.version() == Version::new(1)).then_some(address));
+        let (stream, latest) = (event.stream(), (event.version(), address));
+        match self.latest.get_mut(stream.as_str()) {
+            Some(known) => *known = latest,
+            None => drop(self.latest.insert(stream.as_str().into(), latest)),
+        }
         let event_type = self.terms.event_type(event.event_type());
         if self.last_type != event_type {
             self.types.insert(event_type);
@@ -96,6 +105,11 @@ impl Recent {
                 .and_modify(|postings| postings.push(address))
                 .or_insert(Postings::One(address));
         });
+    }
+
+    /// The version and the address of a stream's last event, if that is here.
+    pub(in crate::store::file) fn latest(&self, stream: &StreamId) -> Option<(Version, Address)> {
+        self.latest.get(stream.as_str()).copied()
     }
 
     /// Removes everything from this address on, which lies in the last segment.
@@ -112,6 +126,7 @@ impl Recent {
             }
             postings.all().first().is_some_and(|first| *first < from)
         });
+        self.latest.retain(|_, (_, address)| *address < from);
         self.types.retain(|hash| self.postings.contains_key(hash));
         self.last_type = 0;
     }
