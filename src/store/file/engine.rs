@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 
 use chrono::{DateTime, Utc};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
 use super::frame::FrameBuilder;
@@ -57,7 +57,7 @@ pub(super) struct Engine {
     pub(super) space: Space,
     pub(super) reader: Reader,
     /// Gone when the store is closed.
-    pub(super) lock: Mutex<Option<Box<dyn StorageLock>>>,
+    pub(super) lock: RwLock<Option<Box<dyn StorageLock>>>,
 }
 
 /// The answer of those whose leader came to harm.
@@ -110,7 +110,7 @@ impl Engine {
             writer: Mutex::new(writer),
             space,
             reader,
-            lock: Mutex::new(Some(lock)),
+            lock: RwLock::new(Some(lock)),
         }
     }
 
@@ -136,7 +136,7 @@ impl Engine {
 
     /// Refuses a process that did not open the store.
     pub(super) fn check_process(&self) -> Result<(), Error> {
-        match &*self.lock.lock() {
+        match &*self.lock.read() {
             Some(lock) if !lock.is_ours() => Err(Error::new(ErrorKind::Forked)),
             _ => Ok(()),
         }

@@ -265,7 +265,7 @@ impl EventStore for FileStore {
         // What the index lacks is made up for by the next opening.
         let _ = engine.complete_index();
         let closed = engine.groups.exclusively(shut);
-        *engine.lock.lock() = None;
+        *engine.lock.write() = None;
         closed
     }
 }
