@@ -7,9 +7,12 @@ use crate::aggregate::Aggregate;
 use crate::backing::{Backing, Turns};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
+use crate::event::RecordedEvent;
+use crate::id::{CorrelationId, EventId};
 use crate::repository::{ExecuteError, Refusal, Repository};
 use crate::snapshot::{FileSnapshots, MemorySnapshots, SnapshotStore};
-use crate::store::{EventStore, Events, FileOptions, Filter, Limits, MemoryStore, Query};
+use crate::store::{Clause, EventStore, Events, FileOptions, Filter, Limits, MemoryStore, Query};
+use crate::story::Story;
 use crate::subscription::Subscription;
 use crate::unit::{Committed, Unit, atomically};
 use crate::view::ViewBuilder;
@@ -113,6 +116,22 @@ impl Annals {
     /// The recorded events that a filter matches, exactly as they were stored: those that are there, and then those that come.
     pub fn subscribe(&self, filter: impl Into<Filter>) -> Subscription {
         Subscription::new(&self.backing.store, filter)
+    }
+
+    /// The event with this id, exactly as it was stored.
+    pub fn event(&self, id: EventId) -> Result<Option<RecordedEvent<'static>>, Error> {
+        self.read(Query::new(Clause::new().event(id))).next().transpose()
+    }
+
+    /// The events that this one caused, exactly as they were stored. What caused an event, [`RecordedEvent::causation`] tells.
+    #[must_use]
+    pub fn effects_of(&self, id: EventId) -> Events<'_> {
+        self.read(Query::new(Clause::new().caused_by(id)))
+    }
+
+    /// Everything with this correlation id, as a tree of causes and effects that can be printed. All of it is held in memory.
+    pub fn story(&self, id: CorrelationId) -> Result<Story, Error> {
+        Story::read(&self.backing.store, id)
     }
 
     /// The store itself, for commits and reads without aggregates.

@@ -156,6 +156,7 @@ pub mod snapshot;
 mod backing;
 pub mod subscription;
 pub mod repository;
+mod story;
 mod unit;
 pub mod view;
 pub mod projection;
@@ -182,6 +183,7 @@ pub use position::{Position, SchemaVersion, Version};
 pub use progress::Progress;
 pub use repository::{ExecuteError, Refusal, Repository};
 pub use store::Conflict;
+pub use story::Story;
 pub use subscription::Subscription;
 pub use unit::{Committed, Unit};
 

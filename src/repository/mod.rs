@@ -8,6 +8,7 @@ mod retry;
 mod execution;
 mod history;
 mod handle;
+mod why;
 
 pub use answer::{ExecuteError, Refusal};
 pub(crate) use binding::Binding;
@@ -17,3 +18,4 @@ pub use history::{History, Ids, Recordings};
 pub use loaded::{Loaded, Outcome};
 pub(crate) use retry::Retries;
 pub(crate) use stage::Stage;
+pub use why::{Blame, Difference};

@@ -1,7 +1,7 @@
 //! Which events are meant.
 
 use crate::event::{GAP, RecordedEvent};
-use crate::id::{Category, CorrelationId, EventType, StreamId, Tag};
+use crate::id::{Category, CorrelationId, EventId, EventType, StreamId, Tag};
 
 /// Which events are meant: those that any of its clauses matches.
 ///
@@ -88,6 +88,8 @@ pub struct Clause {
     types: Option<Vec<EventType>>,
     tags: Vec<Tag>,
     correlation: Option<CorrelationId>,
+    event: Option<EventId>,
+    cause: Option<EventId>,
 }
 
 impl Clause {
@@ -141,6 +143,18 @@ impl Clause {
         self
     }
 
+    /// The one event with this id.
+    pub fn event(mut self, id: EventId) -> Self {
+        self.event = Some(id);
+        self
+    }
+
+    /// Caused by the event with this id: its effects, and not theirs.
+    pub fn caused_by(mut self, cause: EventId) -> Self {
+        self.cause = Some(cause);
+        self
+    }
+
     /// The streams that are named, if any were.
     #[must_use]
     pub fn named_streams(&self) -> Option<&[StreamId]> {
@@ -165,9 +179,10 @@ impl Clause {
         &self.tags
     }
 
-    /// Whether it can match events whatever their stream, tags and correlation.
+    /// Whether it can match events whatever their stream, tags and ids.
     pub(crate) fn sees_gaps(&self) -> bool {
-        self.streams.is_none() && self.tags.is_empty() && self.correlation.is_none()
+        let names_ids = self.correlation.is_some() || self.event.is_some() || self.cause.is_some();
+        self.streams.is_none() && self.tags.is_empty() && !names_ids
     }
 
     /// The correlation id that is named, if one was.
@@ -176,8 +191,20 @@ impl Clause {
         self.correlation
     }
 
+    /// The event id that is named, if one was.
+    #[must_use]
+    pub fn named_event(&self) -> Option<EventId> {
+        self.event
+    }
+
+    /// The cause that is named, if one was.
+    #[must_use]
+    pub fn named_cause(&self) -> Option<EventId> {
+        self.cause
+    }
+
     /// Whether the event matches everything the clause names. A [gap](RecordedEvent::is_gap) counts as any event that can have stood
-    /// there, where the clause goes by categories and types; to what names streams, tags or a correlation, it is of its own stream only.
+    /// there, where the clause goes by categories and types; to what names streams, tags or ids, it is of its own stream only.
     #[must_use]
     pub fn matches(&self, event: &RecordedEvent<'_>) -> bool {
         let stream = event.stream();
@@ -194,5 +221,7 @@ impl Clause {
             && self.types.as_ref().is_none_or(any_type)
             && self.tags.iter().all(|tag| event.has_tag(tag))
             && self.correlation.is_none_or(|one| event.correlation() == Some(one))
+            && self.event.is_none_or(|one| event.event_id() == one)
+            && self.cause.is_none_or(|one| event.causation() == Some(one))
     }
 }

@@ -165,6 +165,8 @@ enum Term {
     Type(String),
     Tag(String),
     Correlation(CorrelationId),
+    Event(EventId),
+    Cause(EventId),
 }
 
 impl Term {
@@ -183,6 +185,8 @@ impl Term {
             clause.named_categories().map(|names| any(names, Self::Category)),
             clause.named_types().map(|names| any(names, Self::Type)),
             clause.named_correlation().map(|id| vec![Self::Correlation(id)]),
+            clause.named_event().map(|id| vec![Self::Event(id)]),
+            clause.named_cause().map(|id| vec![Self::Cause(id)]),
         ];
         named.into_iter().flatten().chain(clause.named_tags().chunks(1).map(single)).collect()
     }
@@ -207,7 +211,10 @@ impl Log {
     }
 
     fn postings(&self, term: &Term) -> &[usize] {
-        self.postings.get(term).map_or(&[], Vec::as_slice)
+        match term {
+            Term::Event(id) => self.ids.get(id).map_or(&[], std::slice::from_ref),
+            _ => self.postings.get(term).map_or(&[], Vec::as_slice),
+        }
     }
 
     /// Where a commit stands already, if it repeats an earlier one.
@@ -318,7 +325,8 @@ impl Log {
                 Term::Category(stream.category().to_owned()),
                 Term::Type(event.event_type().to_owned()),
             ])
-            .chain(event.correlation().map(Term::Correlation));
+            .chain(event.correlation().map(Term::Correlation))
+            .chain(event.causation().map(Term::Cause));
         for term in terms {
             self.postings.entry(term).or_default().push(index);
         }

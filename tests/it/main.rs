@@ -37,3 +37,4 @@ mod subscriptions_edges;
 mod time_travel;
 mod transfer;
 mod views;
+mod why;

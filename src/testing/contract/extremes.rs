@@ -146,6 +146,22 @@ pub(super) fn nothing(trial: &mut Trial) -> Held {
     check(trial, &Query::new(Filter::any_of([])))
 }
 
+/// Filters that name an event, or a cause.
+pub(super) fn ids(trial: &mut Trial) -> Held {
+    let caused = |cause| event("X").with_metadata(Metadata::new().with_causation(id(cause)));
+    trial.append(&commit([event("X").with_id(id(1)), caused(1).with_id(id(2))]))?;
+    trial.append(&commit([caused(1).with_id(id(3)), caused(2).with_id(id(4)), event("X")]))?;
+    for number in 0..5 {
+        let named = Clause::new().event(id(number));
+        let effects = Clause::new().caused_by(id(number));
+        check(trial, &Query::new(named.clone()))?;
+        check(trial, &Query::new(effects.clone()))?;
+        check(trial, &Query::new(effects.clone().event(id(3))))?;
+        check(trial, &Query::new(Filter::any_of([named, effects])))?;
+    }
+    Ok(())
+}
+
 fn times(trial: &Trial) -> Held {
     let recorded = trial.oracle.facts().iter().map(|fact| fact.recorded_at);
     let outside = [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC];

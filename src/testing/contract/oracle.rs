@@ -275,4 +275,7 @@ fn is_in_clause(fact: &Fact, clause: &Clause) -> bool {
     let correlation = fact.event.metadata().correlation();
     clause.named_tags().iter().all(|tag| has_tag(tag.as_str()))
         && (clause.named_correlation().is_none() || clause.named_correlation() == correlation)
+        && (clause.named_cause().is_none()
+            || clause.named_cause() == fact.event.metadata().causation())
+        && clause.named_event().is_none_or(|id| id == fact.id)
 }

@@ -29,6 +29,7 @@ const SCENARIOS: &[Scenario] = &[
     ("extreme content", extremes::content),
     ("extreme ranges", extremes::ranges),
     ("filters that match nothing", extremes::nothing),
+    ("filters by ids", extremes::ids),
     ("long reads", pages::long_reads),
     ("reads amid appends", pages::reads_amid_appends),
     ("waiting for nothing new", waiting::time_and_past),

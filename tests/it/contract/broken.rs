@@ -292,5 +292,11 @@ pub(super) fn without_streams_and_tags(clause: &Clause) -> Clause {
     if let Some(named) = clause.named_types() {
         new = new.types(named.to_vec());
     }
-    clause.named_correlation().map_or(new.clone(), |id| new.correlation(id))
+    if let Some(id) = clause.named_correlation() {
+        new = new.correlation(id);
+    }
+    if let Some(id) = clause.named_event() {
+        new = new.event(id);
+    }
+    clause.named_cause().map_or(new.clone(), |id| new.caused_by(id))
 }

@@ -40,6 +40,32 @@ fn an_empty_list_of_streams_matches_everything() {
 }
 
 #[test]
+fn a_cause_is_not_looked_at() {
+    breaks(Law::Filters, |store, _| {
+        store.read(|inner, query| {
+            read_with(inner, query, |clause| match clause.named_cause() {
+                Some(_) => {
+                    vec![clause.named_event().map_or(Clause::new(), |id| Clause::new().event(id))]
+                }
+                None => vec![clause.clone()],
+            })
+        })
+    });
+}
+
+#[test]
+fn the_effects_of_an_event_are_taken_for_it() {
+    breaks(Law::Filters, |store, _| {
+        store.read(|inner, query| {
+            read_with(inner, query, |clause| match (clause.named_event(), clause.named_cause()) {
+                (Some(id), None) => vec![clause.clone(), Clause::new().caused_by(id)],
+                _ => vec![clause.clone()],
+            })
+        })
+    });
+}
+
+#[test]
 fn a_range_of_versions_begins_one_too_early() {
     breaks(Law::Ranges, |store, _| {
         store.read(|inner, query| {

@@ -63,7 +63,7 @@ impl Terms {
             each(self.correlation(correlation));
         }
         if let Some(causation) = event.causation() {
-            each(self.hash(Kind::Causation, causation.as_uuid().as_bytes()));
+            each(self.causation(causation));
         }
         each(self.event_id(event.event_id()));
     }
@@ -90,6 +90,10 @@ impl Terms {
 
     pub(crate) fn correlation(self, id: CorrelationId) -> Hash {
         self.hash(Kind::Correlation, id.as_uuid().as_bytes())
+    }
+
+    pub(crate) fn causation(self, id: EventId) -> Hash {
+        self.hash(Kind::Causation, id.as_uuid().as_bytes())
     }
 
     pub(crate) fn event_id(self, id: EventId) -> Hash {

@@ -21,6 +21,8 @@ fn clause_cursor(clause: &Clause, terms: Terms) -> Option<Cursor> {
     let mut all: Vec<Cursor> = named.into_iter().flatten().map(any).collect();
     all.extend(clause.named_tags().iter().map(|tag| term(terms.tag(tag))));
     all.extend(clause.named_correlation().map(|id| term(terms.correlation(id))));
+    all.extend(clause.named_event().map(|id| term(terms.event_id(id))));
+    all.extend(clause.named_cause().map(|id| term(terms.causation(id))));
     let named = (!all.is_empty()).then(|| one_or(all, Cursor::All))?;
     let gaps = clause.sees_gaps().then(|| term(terms.gaps()));
     Some(one_or(gaps.into_iter().chain([named]).collect(), Cursor::Any))
