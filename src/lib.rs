@@ -72,6 +72,7 @@
 //! | model a domain | [`Aggregate`], [`Context`], [`Draft`] |
 //! | say who did it and what it belongs to | [`Metadata`] |
 //! | catch up with what happens and follow it | [`Subscription`] |
+//! | find out why: causes and effects, blame, differences | [`Annals::story`], [`Repository::blame`], [`Repository::diff`] |
 //! | change an event type that has been stored | [`codec::Upcasters`], [`testing::SchemaLock`] |
 //! | test aggregates | [`testing::Scenario`] |
 //! | choose durability, sizes, use of memory | [`store::FileOptions`] |
