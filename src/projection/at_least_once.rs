@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use super::checkpoint::Checkpoint;
 use super::keep::{Change, Keep, Standing};
 use crate::error::{Error, ErrorKind};
-use crate::position::Position;
 use crate::storage::paths;
 
 /// Keeps nothing but the checkpoint, in a file; the view is a value that reaches somewhere else: a search index, a mail server, a
@@ -45,14 +44,15 @@ impl<V: Send + 'static> Keep for AtLeastOnce<V> {
 
     fn reader(&self) {}
 
-    fn recover(&mut self, _: &str) -> Result<Standing, Error> {
+    fn recover(&mut self, start: &Checkpoint) -> Result<Standing, Error> {
         let json = paths::read(&self.path).map_err(|source| self.failed().caused_by(source))?;
-        let checkpoint = json.map(|json| Checkpoint::from_json(&json));
-        let checkpoint =
-            checkpoint.transpose().map_err(|error| error.also(&self.path.display().to_string()))?;
-        let is_rebuilding = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.is_rebuilding);
-        let shown = checkpoint.as_ref().map_or(Position::START, |checkpoint| checkpoint.position);
-        Ok(Standing { checkpoint, shown, is_rebuilding })
+        let checkpoint = json.map_or_else(
+            || Ok(start.clone()),
+            |json| {
+                Checkpoint::from_json(&json).map_err(|e| e.also(&self.path.display().to_string()))
+            },
+        )?;
+        Ok(Standing { checkpoint, old: None })
     }
 
     fn keep(&mut self, checkpoint: &Checkpoint, change: Change<'_, V>) -> Result<(), Error> {
@@ -60,9 +60,9 @@ impl<V: Send + 'static> Keep for AtLeastOnce<V> {
         self.write(checkpoint)
     }
 
-    fn start_over(&mut self) -> Result<Standing, Error> {
-        paths::remove(&self.path).map_err(|source| self.failed().caused_by(source))?;
-        Ok(Standing { checkpoint: None, shown: Position::START, is_rebuilding: true })
+    fn start_over(&mut self, start: &Checkpoint) -> Result<Standing, Error> {
+        self.write(start)?;
+        Ok(Standing { checkpoint: start.clone(), old: None })
     }
 
     fn finish(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {

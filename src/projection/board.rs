@@ -1,7 +1,7 @@
 //! Where a projection's worker says how far it is, and is told what to do.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
@@ -40,7 +40,7 @@ pub(super) struct Notes {
 /// What a worker had been told when it began a round: a wait ends as soon as it is told more.
 #[derive(Debug)]
 pub(super) struct Heard {
-    calls: u64,
+    pub(super) calls: u64,
     pub(super) interrupt: Arc<Interrupt>,
     pub(super) is_paused: bool,
     pub(super) is_over: bool,
@@ -103,17 +103,6 @@ impl Board {
         Heard { calls, interrupt, is_paused: notes.is_paused, is_over: notes.is_over }
     }
 
-    /// Sleeps until the worker is told more than it has heard, or for this time.
-    pub(super) fn sleep(&self, heard: &Heard, time: Duration) {
-        let deadline = Instant::now().checked_add(time);
-        let mut notes = self.notes.lock();
-        while notes.calls == heard.calls {
-            if self.wait(&mut notes, deadline) {
-                return;
-            }
-        }
-    }
-
     /// Waits until the goal is reached.
     pub(super) fn wait_for(&self, goal: Goal, deadline: Option<Instant>) -> Result<(), Error> {
         let mut notes = self.notes.lock();
@@ -122,6 +111,9 @@ impl Board {
                 return Ok(());
             }
             notes.check()?;
+            if let (Goal::Settled(_), true) = (goal, notes.is_paused) {
+                return Err(notes.behind());
+            }
             if self.wait(&mut notes, deadline) && !notes.has_reached(goal) {
                 return Err(notes.behind());
             }

@@ -13,7 +13,6 @@ use super::keep::Keep;
 use super::policy::ErrorPolicy;
 use super::worker::Worker;
 use crate::error::{Error, ErrorKind};
-use crate::position::Position;
 use crate::subscription::Subscription;
 use crate::view::ViewBuilder;
 
@@ -82,41 +81,39 @@ impl<K: Keep> ProjectionBuilder<K> {
     /// [drives](Projection::run_until_caught_up) it.
     pub fn open(self) -> Result<Projection<K>, Error> {
         let (backing, handlers) = self.view.into_parts()?;
-        let filter = handlers.filter();
-        let mut keeper = self.keeper;
-        let mut standing = keeper.recover(&handlers.name)?;
-        let is_changed = match &standing.checkpoint {
-            _ if self.starts_over == StartsOver::Now => true,
-            Some(kept) if kept.revision == self.revision => false,
-            Some(kept) if self.starts_over == StartsOver::Never => {
-                return Err(Error::new(ErrorKind::Revision { kept: kept.revision })
-                    .detail(format!("{} is at revision {}", handlers.name, self.revision)));
-            }
-            kept => kept.is_some(),
-        };
-        if is_changed {
-            standing = keeper.start_over()?;
-        }
-        if let Some(checkpoint) = &standing.checkpoint {
-            checkpoint.check(&*backing.store).map_err(|error| error.also(&handlers.name))?;
-        }
-        let settings = Settings { revision: self.revision, batch: self.batch, policy: self.policy };
+        let (filter, board) = (handlers.filter(), Arc::new(Board::new()));
+        let target = backing.store.head()?.durable;
+        let store = backing.store.identity().id;
         let mut desk = Desk {
-            checkpoint: Checkpoint::start(backing.store.identity().id, self.revision),
+            checkpoint: Checkpoint::start(&handlers.name, store, self.revision),
             backing: Arc::clone(&backing),
             handlers,
-            keeper,
-            settings,
-            board: Arc::new(Board::new()),
-            target: Position::START,
+            keeper: self.keeper,
+            settings: Settings { revision: self.revision, batch: self.batch, policy: self.policy },
+            board,
+            old: None,
+            target,
             trouble: None,
             is_unsettled: false,
         };
-        desk.stand(standing)?;
+        desk.settle()?;
+        let (kept, name) = (desk.checkpoint.revision, &desk.handlers.name);
+        let is_changed = kept != self.revision;
+        if self.starts_over == StartsOver::Now
+            || (is_changed && self.starts_over == StartsOver::IfChanged)
+        {
+            desk.start_over()?;
+        } else if is_changed {
+            let detail = format!("{name} is at revision {}", self.revision);
+            return Err(Error::new(ErrorKind::Revision { kept }).detail(detail));
+        } else {
+            desk.checkpoint.check(name, &*backing.store).map_err(|error| error.also(name))?;
+        }
         let subscription = Subscription::new(&backing.store, filter.clone());
         let subscription = subscription.after(desk.checkpoint.position);
         let reader = desk.keeper.reader();
-        Ok(Projection::new(Core::new(Worker { subscription, desk }), filter, reader))
+        let name = desk.handlers.name.clone();
+        Ok(Projection::new(name, Core::new(Worker { subscription, desk }), filter, reader))
     }
 
     /// Opens the projection, and lets it follow the log on a thread of its own.

@@ -14,6 +14,8 @@ use crate::store::{Batches, EventStore, Query};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Checkpoint {
+    /// The name of the projection.
+    pub projection: String,
     /// The [id](crate::store::Identity::id) of the store.
     pub store: Uuid,
     /// The revision of the projection.
@@ -57,9 +59,11 @@ pub(super) fn event_at(store: &dyn EventStore, position: Position) -> Result<Bat
 }
 
 impl Checkpoint {
-    pub(super) fn start(store: Uuid, revision: u64) -> Self {
+    /// Before the first event.
+    pub(super) fn start(projection: &str, store: Uuid, revision: u64) -> Self {
         let (position, parked) = (Position::START, Vec::new());
-        Self { store, revision, position, event: None, is_rebuilding: false, parked }
+        let projection = projection.to_owned();
+        Self { projection, store, revision, position, event: None, is_rebuilding: false, parked }
     }
 
     /// The same before the first event.
@@ -86,11 +90,14 @@ impl Checkpoint {
     }
 
     /// Refuses to go on in another log than that in which the events before were handled.
-    pub(super) fn check(&self, store: &dyn EventStore) -> Result<(), Error> {
+    pub(super) fn check(&self, name: &str, store: &dyn EventStore) -> Result<(), Error> {
         let foreign = |detail: String| {
             Err(Error::new(ErrorKind::Checkpoint).detail(detail).at_position(self.position))
         };
         let identity = store.identity();
+        if self.projection != name {
+            return foreign(format!("it is of the projection {:?}", self.projection));
+        }
         if self.store != identity.id {
             let (own, here) = (self.store, identity.id);
             let from = identity.parent.map(|(parent, shared)| {

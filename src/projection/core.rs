@@ -12,6 +12,10 @@ use super::status::State;
 use super::worker::Worker;
 use crate::backing::Backing;
 use crate::error::ErrorKind;
+use crate::position::Position;
+
+/// Behind this no event comes.
+const NEVER: Position = Position::new(u64::MAX);
 
 pub(super) struct Core<K: Keep> {
     pub(super) backing: Arc<Backing>,
@@ -35,31 +39,36 @@ impl<K: Keep> Core<K> {
         Self { backing, board, worker: Mutex::new(worker) }
     }
 
-    /// Does what there is to do, as far as that can be read at once.
-    pub(super) fn step(&self) -> Step {
-        let step = self.worker.lock().step();
-        match step {
-            Step::Wait(at) => self.board.note(|notes| notes.state = State::Retrying { at }),
-            Step::Failed => self.board.note(|notes| notes.state = State::Failed),
-            Step::Over => self.board.note(|notes| notes.state = State::Ended),
-            Step::Done | Step::CaughtUp(_) => {}
-        }
+    /// Does what there is to do, as far as that can be read at once. Nothing, if the worker has been told more than it has heard.
+    pub(super) fn step(&self, heard: &Heard) -> Step {
+        let mut worker = self.worker.lock();
+        let step = worker.step(heard.calls);
+        // While nobody else can tell the worker anything.
+        let state = match step {
+            Step::Wait(at) => State::Retrying { at },
+            Step::Failed => State::Failed,
+            Step::Over => State::Ended,
+            Step::Done | Step::CaughtUp(_) => return step,
+        };
+        self.board.note(|notes| notes.state = state);
         step
     }
 
-    /// Waits until there is more to do, for this time at most.
+    /// Waits until there is more to do, until the worker is told something, or for this time.
     pub(super) fn rest(&self, step: Step, heard: &Heard, most: Duration) {
-        match step {
-            Step::Done | Step::Over => {}
-            Step::CaughtUp(position) => {
-                if let Err(error) = self.backing.store.wait(position, most, &heard.interrupt)
-                    && *error.kind() != ErrorKind::Closed
-                {
-                    self.worker.lock().desk.fail(error, None);
-                }
+        // Where only time or a call can help, for an event that never comes: so the closing of the store is noticed.
+        let (after, most) = match step {
+            Step::Done | Step::Over => return,
+            Step::CaughtUp(position) => (position, most),
+            Step::Wait(due) => (NEVER, self.backing.clock.until(due).min(most)),
+            Step::Failed => (NEVER, most),
+        };
+        match self.backing.store.wait(after, most, &heard.interrupt) {
+            Err(error) if *error.kind() == ErrorKind::Closed => {
+                self.board.note(|notes| notes.state = State::Ended);
             }
-            Step::Wait(due) => self.board.sleep(heard, self.backing.clock.until(due).min(most)),
-            Step::Failed => self.board.sleep(heard, most),
+            Err(error) => drop(self.worker.lock().desk.fail(error, None)),
+            Ok(_) => {}
         }
     }
 
@@ -68,17 +77,11 @@ impl<K: Keep> Core<K> {
         let _ending = Ending(&self.board);
         loop {
             let heard = self.board.listen();
-            if heard.is_over {
+            if heard.is_over || self.board.notes().state == State::Ended {
                 return;
             }
-            if heard.is_paused {
-                self.board.sleep(&heard, Duration::MAX);
-                continue;
-            }
-            match self.step() {
-                Step::Over => return,
-                step => self.rest(step, &heard, Duration::MAX),
-            }
+            let step = if heard.is_paused { Step::Failed } else { self.step(&heard) };
+            self.rest(step, &heard, Duration::MAX);
         }
     }
 

@@ -27,6 +27,8 @@ pub(super) struct Desk<K: Keep> {
     pub(super) board: Arc<Board>,
     /// What is kept.
     pub(super) checkpoint: Checkpoint,
+    /// While a new view is being made, and the old one is what is read: how far that is.
+    pub(super) old: Option<Position>,
     /// A new view is finished once it is as far as this.
     pub(super) target: Position,
     /// What failed last and has not succeeded since.
@@ -70,45 +72,59 @@ pub(super) enum Step {
 pub(super) enum Halt {
     /// Something is to be seen to first.
     Held(Step),
-    /// Reading failed.
-    Unread(Error),
-    /// The view could not be changed, because of this event if there is one.
-    Unkept(Error, Option<Position>),
+    /// It failed, because of this event if there is one.
+    Failed(Error, Option<Position>),
 }
 
 impl From<Error> for Halt {
     fn from(error: Error) -> Self {
-        Self::Unread(error)
+        Self::Failed(error, None)
     }
 }
 
 impl<K: Keep> Desk<K> {
-    /// Takes over where the view stands.
-    pub(super) fn stand(&mut self, standing: Standing) -> Result<(), Error> {
-        let start = || Checkpoint::start(self.backing.store.identity().id, self.settings.revision);
-        self.checkpoint = standing.checkpoint.unwrap_or_else(start);
-        self.checkpoint.is_rebuilding = standing.is_rebuilding;
+    /// Where the view stands before the first event.
+    pub(super) fn start(&self) -> Checkpoint {
+        let store = self.backing.store.identity().id;
+        Checkpoint::start(&self.handlers.name, store, self.settings.revision)
+    }
+
+    /// Begins a new view.
+    pub(super) fn start_over(&mut self) -> Result<(), Error> {
+        // Before anything is changed: a store that is closed makes no new view.
         self.target = self.backing.store.head()?.durable;
         self.trouble = None;
-        self.show(standing.shown);
+        self.is_unsettled = true;
+        let start = Checkpoint { is_rebuilding: true, ..self.start() };
+        let standing = self.keeper.start_over(&start)?;
+        self.stand(standing);
         Ok(())
     }
 
-    /// Asks the keeper where the view stands after a failure.
+    /// Asks the keeper where the view stands.
     pub(super) fn settle(&mut self) -> Result<(), Error> {
-        let (trouble, target) = (self.trouble.take(), self.target);
-        let standing = self.keeper.recover(&self.handlers.name)?;
-        self.stand(standing)?;
-        (self.trouble, self.target, self.is_unsettled) = (trouble, target, false);
+        let standing = self.keeper.recover(&self.start())?;
+        self.stand(standing);
         Ok(())
     }
 
-    /// Says how far what is read is.
-    fn show(&self, shown: Position) {
+    /// Takes over where the view stands.
+    fn stand(&mut self, standing: Standing) {
+        (self.checkpoint, self.is_unsettled) = (standing.checkpoint, false);
+        let store = self.backing.store.identity().id;
+        // A view of another store shows nothing of this one.
+        let position =
+            |old: Checkpoint| if old.store == store { old.position } else { Position::START };
+        self.old = standing.old.map(position);
+        self.show(self.checkpoint.position);
+    }
+
+    /// Says how far what is read is, if the view that is worked at is as far as this.
+    fn show(&self, position: Position) {
         let is_rebuilding = self.checkpoint.is_rebuilding;
         self.board.note(|notes| {
-            notes.shown = shown;
-            notes.rebuilt = is_rebuilding.then_some(self.checkpoint.position);
+            notes.shown = self.old.unwrap_or(position);
+            notes.rebuilt = is_rebuilding.then_some(position);
             notes.parked = self.checkpoint.parked.len();
             notes.state = State::Following;
         });
@@ -144,9 +160,8 @@ impl<K: Keep> Desk<K> {
         Step::Done
     }
 
-    /// Handles what is not handled of a batch.
-    pub(super) fn handle(&mut self, batch: &Batch) -> Result<(), Halt> {
-        let calls = self.board.notes().calls;
+    /// Handles what is not handled of a batch, until the worker is told more than this.
+    pub(super) fn handle(&mut self, batch: &Batch, calls: u64) -> Result<(), Halt> {
         let mut from = batch.count_up_to(self.checkpoint.position);
         while let Some(first) = batch.get(from) {
             from = match self.hold(Some(&first)) {
@@ -186,15 +201,20 @@ impl<K: Keep> Desk<K> {
         let next = Checkpoint { position, event, ..self.checkpoint.clone() };
         let mut failed = None;
         let changed = self.keeper.keep(&next, &mut |view| {
-            for event in batch.iter().skip(range.start).take(range.len()) {
+            for event in range.clone().filter_map(|place| batch.get(place)) {
                 let position = event.position();
-                if !next.has_parked(position) {
-                    call(&self.handlers, view, event).inspect_err(|_| failed = Some(position))?;
+                if next.has_parked(position) {
+                    continue;
                 }
+                call(&self.handlers, view, event).inspect_err(|error| {
+                    failed = (!K::is_own(error)).then_some(position);
+                    // Until it is known again, before anybody can read what the keeper makes of it.
+                    self.board.note(|notes| notes.shown = Position::START);
+                })?;
             }
             Ok(())
         });
-        changed.map_err(|error| Halt::Unkept(error, failed))?;
+        changed.map_err(|error| Halt::Failed(error, failed))?;
         self.kept(next);
         Ok(())
     }
@@ -207,9 +227,7 @@ impl<K: Keep> Desk<K> {
             self.trouble = None;
         }
         self.checkpoint = checkpoint;
-        let is_shown = !self.checkpoint.is_rebuilding;
-        let shown = if is_shown { self.checkpoint.position } else { self.board.notes().shown };
-        self.show(shown);
+        self.show(self.checkpoint.position);
     }
 
     /// Everything up to this position is done.
@@ -220,16 +238,12 @@ impl<K: Keep> Desk<K> {
                 self.is_unsettled = true;
                 return self.fail(error, None);
             }
-            self.checkpoint = finished;
+            (self.checkpoint, self.old) = (finished, None);
         }
         if self.trouble.as_ref().is_some_and(|trouble| trouble.position.is_none()) {
             self.trouble = None;
         }
-        if self.checkpoint.is_rebuilding {
-            self.board.note(|notes| notes.rebuilt = Some(position));
-        } else {
-            self.show(position);
-        }
+        self.show(position);
         if may_be_more { Step::Done } else { Step::CaughtUp(position) }
     }
 }

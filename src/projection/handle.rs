@@ -28,6 +28,7 @@ use crate::subscription::ReadModel;
 ///
 /// Shared between threads as it is, by reference or in an `Arc`.
 pub struct Projection<K: Keep> {
+    name: String,
     core: Arc<Core<K>>,
     /// The events that concern it.
     filter: Filter,
@@ -36,18 +37,27 @@ pub struct Projection<K: Keep> {
 }
 
 impl<K: Keep> Projection<K> {
-    pub(super) fn new(core: Core<K>, filter: Filter, reader: K::Reader) -> Self {
-        Self { core: Arc::new(core), filter, reader, thread: None }
+    pub(super) fn new(name: String, core: Core<K>, filter: Filter, reader: K::Reader) -> Self {
+        Self { name, core: Arc::new(core), filter, reader, thread: None }
     }
 
-    /// Lets it follow the log on a thread of its own.
-    pub(super) fn spawn(mut self) -> Result<Self, Error> {
+    /// Lets it follow the log on a thread of its own, if it does not already.
+    pub fn spawn(mut self) -> Result<Self, Error> {
+        if self.thread.is_some() {
+            return Ok(self);
+        }
         let core = Arc::clone(&self.core);
         // The system takes no name with a zero in it.
-        let name = format!("annals-{}", core.take_over().desk.handlers.name).replace('\0', "");
+        let name = format!("annals-{}", self.name).replace('\0', "");
         let thread = thread::Builder::new().name(name).spawn(move || core.follow());
         self.thread = Some(thread.map_err(Error::store)?);
         Ok(self)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// What the view is read through, on any thread.
@@ -80,7 +90,7 @@ impl<K: Keep> Projection<K> {
         }
         while !core.board.notes().has_reached(goal) {
             let heard = core.board.listen();
-            let step = if heard.is_paused { Step::Done } else { core.step() };
+            let step = if heard.is_paused { Step::Done } else { core.step(&heard) };
             let left = deadline.map_or(Duration::MAX, |deadline| {
                 deadline.saturating_duration_since(Instant::now())
             });
@@ -130,7 +140,7 @@ impl<K: Keep> Projection<K> {
     }
 
     /// Handles the events that were put aside once more: in the order of the log, but after all that was handled since. Tells how many
-    /// are parked no longer; the others stay, with what is wrong with them now.
+    /// are parked no longer, since they are handled or will be; the others stay, with what is wrong with them now.
     pub fn replay_parked(&self) -> Result<usize, Error> {
         let replayed = self.core.take_over().replay_parked();
         self.core.call_worker(|_| {});
@@ -154,13 +164,13 @@ impl<K: Keep> Projection<K> {
             parked: notes.parked,
         };
         drop(notes);
-        status.lag.time = self.age_of_next(shown).unwrap_or_default();
+        status.lag.time = self.age_of_next(shown, head).unwrap_or_default();
         status
     }
 
-    /// How long ago the first event behind this position was recorded that concerns the projection.
-    fn age_of_next(&self, position: Position) -> Option<TimeDelta> {
-        let next = Query::new(self.filter.clone()).after(position).limit(NonZeroU64::MIN);
+    /// How long ago the first event between these positions was recorded that concerns the projection.
+    fn age_of_next(&self, after: Position, up_to: Position) -> Option<TimeDelta> {
+        let next = Query::new(self.filter.clone()).after(after).up_to(up_to).limit(NonZeroU64::MIN);
         for batch in Batches::new(&self.core.backing.store, next) {
             if let Some(event) = batch.ok()?.get(0) {
                 let age = self.core.backing.clock.now() - event.recorded_at();
@@ -192,6 +202,6 @@ impl<K: Keep> Drop for Projection<K> {
 
 impl<K: Keep> fmt::Debug for Projection<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Projection").field("status", &self.status()).finish_non_exhaustive()
+        f.debug_struct("Projection").field("name", &self.name).finish_non_exhaustive()
     }
 }

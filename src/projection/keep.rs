@@ -2,7 +2,6 @@
 
 use super::checkpoint::Checkpoint;
 use crate::error::Error;
-use crate::position::Position;
 
 /// Keeps the view of a projection, and with it the checkpoint.
 ///
@@ -26,9 +25,9 @@ pub trait Keep: Send + 'static {
     /// What the view is read through.
     fn reader(&self) -> Self::Reader;
 
-    /// Brings the view of the projection of this name into a state that a checkpoint belongs to, and says where it stands. Called before
-    /// anything else, and again after whatever failed.
-    fn recover(&mut self, name: &str) -> Result<Standing, Error>;
+    /// Brings the view into a state that a checkpoint belongs to, and says where it stands. Called before anything else, and again after
+    /// whatever failed. Where there is no view yet, an empty one is made, which stands at `start`.
+    fn recover(&mut self, start: &Checkpoint) -> Result<Standing, Error>;
 
     /// Lets `change` change the view, and keeps this checkpoint with it.
     fn keep(
@@ -37,11 +36,19 @@ pub trait Keep: Send + 'static {
         change: Change<'_, Self::View>,
     ) -> Result<(), Error>;
 
-    /// Begins a new, empty view. Where that is possible, the old one is what is read until the new one is finished.
-    fn start_over(&mut self) -> Result<Standing, Error>;
+    /// Begins a new, empty view, which stands at `start`. Where that is possible, the old one is what is read until the new one is
+    /// finished.
+    fn start_over(&mut self, start: &Checkpoint) -> Result<Standing, Error>;
 
     /// The new view is as far as the old one was: from now on it is what is read, with this checkpoint.
     fn finish(&mut self, checkpoint: &Checkpoint) -> Result<(), Error>;
+
+    /// Whether an error that a handler has returned is one of what the view is kept in, and not the fault of the event.
+    #[must_use]
+    fn is_own(error: &Error) -> bool {
+        let _ = error;
+        false
+    }
 }
 
 /// What is done to a view.
@@ -50,10 +57,8 @@ pub type Change<'c, V> = &'c mut dyn FnMut(&mut V) -> Result<(), Error>;
 /// Where a view stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// The checkpoint that was kept last, of the new view if there is one; `None` if none was.
-    pub checkpoint: Option<Checkpoint>,
-    /// How far what is read is.
-    pub shown: Position,
-    /// Whether a new view is being made.
-    pub is_rebuilding: bool,
+    /// The checkpoint that was kept last.
+    pub checkpoint: Checkpoint,
+    /// While a new view is being made, and the old one is what is read: the checkpoint of that.
+    pub old: Option<Checkpoint>,
 }

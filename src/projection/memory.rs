@@ -9,21 +9,19 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use super::checkpoint::Checkpoint;
 use super::keep::{Change, Keep, Standing};
 use crate::error::Error;
-use crate::position::Position;
 
 /// Keeps a value in memory: the projection begins at the start of the log in each process.
 ///
 /// Where a handler has failed, the value begins again from its default and is folded anew up to the event before, since nobody knows how
-/// far the handler got; so what is read is at every moment exactly what the events up to some position make.
+/// far the handler got; so what is read is at every moment exactly what the events up to some position make. An event that is parked
+/// costs the same.
 #[derive(Default)]
 pub struct Memory<V> {
     /// What is read.
     shown: Arc<RwLock<V>>,
-    /// The new value while one is being made.
-    new: Option<V>,
-    /// How far each of the two is; of the new one while there is one.
-    shown_at: Position,
     checkpoint: Option<Checkpoint>,
+    /// The new value while one is being made, and the checkpoint of what is read meanwhile.
+    new: Option<(V, Checkpoint)>,
 }
 
 impl<V: Default + Send + Sync + 'static> Memory<V> {
@@ -32,11 +30,11 @@ impl<V: Default + Send + Sync + 'static> Memory<V> {
     pub fn new() -> Self {
         Self::default()
     }
+}
 
-    fn standing(&self) -> Standing {
-        let (shown, is_rebuilding) = (self.shown_at, self.new.is_some());
-        Standing { checkpoint: self.checkpoint.clone(), shown, is_rebuilding }
-    }
+/// Changes a value. After a failure it is the default again, since nobody knows how far the change got.
+fn change<V: Default>(value: &mut V, change: Change<'_, V>) -> Result<(), Error> {
+    change(value).inspect_err(|_| *value = V::default())
 }
 
 impl<V: Default + Send + Sync + 'static> Keep for Memory<V> {
@@ -47,41 +45,37 @@ impl<V: Default + Send + Sync + 'static> Keep for Memory<V> {
         MemoryReader { shown: Arc::clone(&self.shown) }
     }
 
-    fn recover(&mut self, _: &str) -> Result<Standing, Error> {
-        Ok(self.standing())
+    fn recover(&mut self, start: &Checkpoint) -> Result<Standing, Error> {
+        let checkpoint = self.checkpoint.get_or_insert_with(|| start.clone()).clone();
+        Ok(Standing { checkpoint, old: self.new.as_ref().map(|(_, old)| old.clone()) })
     }
 
-    fn keep(&mut self, checkpoint: &Checkpoint, change: Change<'_, V>) -> Result<(), Error> {
-        let is_shown = self.new.is_none();
-        let mut shown = self.shown.write();
-        let view = self.new.as_mut().unwrap_or(&mut shown);
-        let changed = change(view);
-        if changed.is_err() {
-            *view = V::default();
-        }
-        let kept = match (&changed, &self.checkpoint) {
-            (Ok(()), _) => Some(checkpoint.clone()),
-            // What was put aside stays there.
-            (Err(_), Some(last)) => Some(last.at_start()),
-            (Err(_), None) => None,
+    fn keep(&mut self, checkpoint: &Checkpoint, by: Change<'_, V>) -> Result<(), Error> {
+        let changed = match &mut self.new {
+            Some((new, _)) => change(new, by),
+            None => change::<V>(&mut self.shown.write(), by),
         };
-        if is_shown {
-            self.shown_at = kept.as_ref().map_or(Position::START, |kept| kept.position);
-        }
-        self.checkpoint = kept;
+        self.checkpoint = match &changed {
+            Ok(()) => Some(checkpoint.clone()),
+            // What was put aside stays there.
+            Err(_) => self.checkpoint.take().map(|last| last.at_start()),
+        };
         changed
     }
 
-    fn start_over(&mut self) -> Result<Standing, Error> {
-        (self.new, self.checkpoint) = (Some(V::default()), None);
-        Ok(self.standing())
+    fn start_over(&mut self, start: &Checkpoint) -> Result<Standing, Error> {
+        let old = match self.new.take() {
+            Some((_, old)) => old,
+            None => self.checkpoint.take().unwrap_or_else(|| start.clone()),
+        };
+        (self.new, self.checkpoint) = (Some((V::default(), old)), None);
+        self.recover(start)
     }
 
     fn finish(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
-        if let Some(new) = self.new.take() {
+        if let Some((new, _)) = self.new.take() {
             *self.shown.write() = new;
         }
-        self.shown_at = checkpoint.position;
         self.checkpoint = Some(checkpoint.clone());
         Ok(())
     }
@@ -89,7 +83,7 @@ impl<V: Default + Send + Sync + 'static> Keep for Memory<V> {
 
 impl<V> fmt::Debug for Memory<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memory").field("shown_at", &self.shown_at).finish_non_exhaustive()
+        f.debug_struct("Memory").field("checkpoint", &self.checkpoint).finish_non_exhaustive()
     }
 }
 
@@ -99,10 +93,12 @@ pub struct MemoryReader<V> {
 }
 
 impl<V> MemoryReader<V> {
-    /// The view as it is. Until this is dropped the projection waits, so do not keep it for long.
+    /// The view as it is. Until this is dropped the projection waits, so do not keep it for long. Not to be called by a handler of the
+    /// view, which has it already.
     #[must_use]
     pub fn view(&self) -> impl Deref<Target = V> + use<'_, V> {
-        let guard: RwLockReadGuard<'_, V> = self.shown.read();
+        // Also for who looks twice in one expression, while the projection waits to write.
+        let guard: RwLockReadGuard<'_, V> = self.shown.read_recursive();
         guard
     }
 }

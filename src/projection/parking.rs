@@ -8,7 +8,10 @@ use crate::event::{Batch, RecordedEvent};
 use crate::position::Position;
 
 /// How many events are parked at most: where more cannot be handled, it is not the fault of one of them.
-const PARKED_MAX: usize = 1_000;
+const PARKED_MAX: usize = 100;
+
+/// How much is kept of what went wrong with one.
+const ERROR_BYTES: usize = 500;
 
 impl<K: Keep> Desk<K> {
     /// Whether an event that cannot be handled is put aside.
@@ -22,7 +25,7 @@ impl<K: Keep> Desk<K> {
             position: event.position(),
             stream: event.stream().to_stream_id(),
             event_type: event.to_event_type(),
-            error: self.trouble.as_ref().map(|trouble| trouble.error.clone()).unwrap_or_default(),
+            error: self.trouble.as_ref().map(|trouble| cut(&trouble.error)).unwrap_or_default(),
             at: self.backing.clock.now(),
         };
         let (position, id) = (event.position(), Some(event.event_id()));
@@ -30,7 +33,7 @@ impl<K: Keep> Desk<K> {
         // A view that began anew may have parked events that it has not come to yet.
         let place = next.parked.partition_point(|other| other.position < position);
         next.parked.insert(place, parked);
-        self.keeper.keep(&next, &mut |_| Ok(())).map_err(|error| Halt::Unkept(error, None))?;
+        self.keeper.keep(&next, &mut |_| Ok(())).map_err(|error| Halt::Failed(error, None))?;
         self.kept(next);
         Ok(())
     }
@@ -58,10 +61,19 @@ impl<K: Keep> Desk<K> {
         let mut next = self.checkpoint.clone();
         let at = self.backing.clock.now();
         if let Some(parked) = next.parked.get_mut(place) {
-            (parked.error, parked.at) = (with_sources(error), at);
+            (parked.error, parked.at) = (cut(&with_sources(error)), at);
         }
         self.keeper.keep(&next, &mut |_| Ok(()))?;
         self.kept(next);
         Ok(())
     }
+}
+
+/// The beginning of a text.
+fn cut(text: &str) -> String {
+    let mut end = text.len().min(ERROR_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
 }

@@ -28,7 +28,7 @@ impl ErrorPolicy {
         Self::retry(0, Duration::ZERO)
     }
 
-    /// The event is put aside, and the projection goes on behind it. What is put aside is listed, and can be replayed. Of more than 1,000
+    /// The event is put aside, and the projection goes on behind it. What is put aside is listed, and can be replayed. Of more than 100
     /// events none is put aside any more: then it stops.
     pub fn park() -> Self {
         Self::stop().then_park()

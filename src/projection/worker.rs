@@ -15,22 +15,27 @@ pub(super) struct Worker<K: Keep> {
 }
 
 impl<K: Keep> Worker<K> {
-    /// Handles what can be read at once.
-    pub(super) fn step(&mut self) -> Step {
+    /// Handles what can be read at once, until the worker is told more than this.
+    pub(super) fn step(&mut self, calls: u64) -> Step {
+        if self.desk.board.notes().calls != calls {
+            return Step::Done;
+        }
         if let Some(step) = self.desk.hold(None) {
             return step;
         }
         if let Err(error) = self.settle() {
             return self.desk.fail(error, None);
         }
-        match self.subscription.next_batch(Duration::ZERO, |batch| self.desk.handle(batch)) {
+        match self.subscription.next_batch(Duration::ZERO, |batch| self.desk.handle(batch, calls)) {
             Ok(None) if self.subscription.has_ended() => Step::Over,
             Ok(done) => self.desk.pass(self.subscription.checkpoint(), done.is_some()),
             Err(Halt::Held(step)) => step,
-            Err(Halt::Unread(error)) => self.desk.fail(error, None),
-            Err(Halt::Unkept(error, position)) => {
+            Err(Halt::Failed(error, position)) => {
                 self.desk.is_unsettled = true;
-                self.desk.fail(error, position)
+                let step = self.desk.fail(error, position);
+                // If that fails, the next step tries it again, and says so.
+                let _ = self.settle();
+                step
             }
         }
     }
@@ -65,9 +70,8 @@ impl<K: Keep> Worker<K> {
 
     /// Begins a new view.
     pub(super) fn start_over(&mut self) -> Result<(), Error> {
-        let begun = self.desk.keeper.start_over().and_then(|standing| self.desk.stand(standing));
-        self.desk.is_unsettled |= begun.is_err();
+        self.desk.start_over()?;
         self.subscription.go_to(Position::START);
-        begun
+        Ok(())
     }
 }

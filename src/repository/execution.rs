@@ -89,7 +89,7 @@ impl<'r, A: Aggregate> Execution<'r, A> {
     /// Gives the answer once this read model has seen what the command wrote, so that whoever has the answer reads their own write; but
     /// after this time in any case. The events are written then, whatever became of the waiting:
     /// [`Outcome::awaited`](super::Outcome::awaited) tells.
-    pub fn wait_for(mut self, read_model: &'r impl ReadModel, timeout: Duration) -> Self {
+    pub fn wait_for(mut self, read_model: &'r dyn ReadModel, timeout: Duration) -> Self {
         self.awaits = Some((read_model, timeout));
         self
     }

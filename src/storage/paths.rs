@@ -49,9 +49,42 @@ pub(crate) fn names_beside(path: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
+/// How long a file is; nothing if it is not there.
 #[cfg(feature = "sqlite")]
-pub(crate) fn exists(path: &Path) -> bool {
-    path.exists()
+pub(crate) fn len(path: &Path) -> io::Result<u64> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.len()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+/// A file that is locked, for as long as this is there.
+#[cfg(feature = "sqlite")]
+#[derive(Debug)]
+pub(crate) struct FileLock(File);
+
+#[cfg(feature = "sqlite")]
+impl FileLock {
+    pub(crate) fn take(path: &Path) -> io::Result<Self> {
+        let mut options = fs::OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+            Err(fs::TryLockError::WouldBlock) => {
+                Err(io::Error::other("another process or thread has it open"))
+            }
+        }
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl Drop for FileLock {
+    /// Explicitly: a child that is being spawned has a copy of the file for a moment, and would keep the lock.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 /// The path with something behind its name.

@@ -149,7 +149,7 @@ where
             let shown = self.shown(&annals, (self.keeper)(place()), size)?;
             broken.compare(ViewLaw::BatchSize, &format!("in batches of {size}"), &shown, &expected);
             if self.may_repeat {
-                let twice = self.shown(&annals, Repeating((self.keeper)(place())), size)?;
+                let twice = self.shown(&annals, repeating((self.keeper)(place())), size)?;
                 let how = format!("with each batch of {size} twice");
                 broken.compare(ViewLaw::Repetition, &how, &twice, &shown);
             }
@@ -191,7 +191,7 @@ where
 
     /// What a view shows after the process has ended just before it kept this batch.
     fn shown_after_crash(&self, annals: &Annals, place: usize, batch: u64) -> Result<T, Error> {
-        let crashing = Crashing { keeper: (self.keeper)(place), left: batch };
+        let crashing = crashing((self.keeper)(place), batch);
         let first = self.open(annals, crashing, NonZeroUsize::MIN)?;
         // Where not all events concern the view, it may have come to the end.
         let _ = first.run_until_caught_up();
@@ -200,13 +200,17 @@ where
     }
 }
 
-/// Gives up once it has kept so many batches but one.
-struct Crashing<K> {
+/// Keeps as another keeper does, but for what happens in between.
+struct Odd<K, F> {
     keeper: K,
-    left: u64,
+    oddly: F,
 }
 
-impl<K: Keep> Keep for Crashing<K> {
+impl<K, F> Keep for Odd<K, F>
+where
+    K: Keep,
+    F: FnMut(&mut K::View, Change<'_, K::View>) -> Result<(), Error> + Send + 'static,
+{
     type View = K::View;
     type Reader = K::Reader;
 
@@ -214,21 +218,16 @@ impl<K: Keep> Keep for Crashing<K> {
         self.keeper.reader()
     }
 
-    fn recover(&mut self, name: &str) -> Result<Standing, Error> {
-        self.keeper.recover(name)
+    fn recover(&mut self, start: &Checkpoint) -> Result<Standing, Error> {
+        self.keeper.recover(start)
     }
 
     fn keep(&mut self, checkpoint: &Checkpoint, change: Change<'_, K::View>) -> Result<(), Error> {
-        self.left = self.left.saturating_sub(1);
-        let crashes = self.left == 0;
-        self.keeper.keep(checkpoint, &mut |view| {
-            change(view)?;
-            if crashes { Err(Error::new(ErrorKind::ReadModel).detail("a crash")) } else { Ok(()) }
-        })
+        self.keeper.keep(checkpoint, &mut |view| (self.oddly)(view, change))
     }
 
-    fn start_over(&mut self) -> Result<Standing, Error> {
-        self.keeper.start_over()
+    fn start_over(&mut self, start: &Checkpoint) -> Result<Standing, Error> {
+        self.keeper.start_over(start)
     }
 
     fn finish(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
@@ -236,32 +235,22 @@ impl<K: Keep> Keep for Crashing<K> {
     }
 }
 
+/// Gives up just before so many batches are kept.
+fn crashing<K: Keep>(keeper: K, batches: u64) -> impl Keep<View = K::View, Reader = K::Reader> {
+    let mut left = batches;
+    let oddly = move |view: &mut K::View, change: Change<'_, K::View>| {
+        change(view)?;
+        left = left.saturating_sub(1);
+        if left == 0 { Err(Error::new(ErrorKind::ReadModel).detail("a crash")) } else { Ok(()) }
+    };
+    Odd { keeper, oddly }
+}
+
 /// Lets each batch be handled twice, as after a crash between the change of a view and the checkpoint.
-struct Repeating<K>(K);
-
-impl<K: Keep> Keep for Repeating<K> {
-    type View = K::View;
-    type Reader = K::Reader;
-
-    fn reader(&self) -> K::Reader {
-        self.0.reader()
-    }
-
-    fn recover(&mut self, name: &str) -> Result<Standing, Error> {
-        self.0.recover(name)
-    }
-
-    fn keep(&mut self, checkpoint: &Checkpoint, change: Change<'_, K::View>) -> Result<(), Error> {
-        self.0.keep(checkpoint, &mut |view| change(view).and_then(|()| change(view)))
-    }
-
-    fn start_over(&mut self) -> Result<Standing, Error> {
-        self.0.start_over()
-    }
-
-    fn finish(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
-        self.0.finish(checkpoint)
-    }
+fn repeating<K: Keep>(keeper: K) -> impl Keep<View = K::View, Reader = K::Reader> {
+    let oddly =
+        |view: &mut K::View, change: Change<'_, K::View>| change(view).and_then(|()| change(view));
+    Odd { keeper, oddly }
 }
 
 impl<V, P, S> fmt::Debug for ViewLaws<V, P, S> {

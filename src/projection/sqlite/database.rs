@@ -7,22 +7,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, TransactionBehavior};
 
 use crate::error::{Error, ErrorKind};
-use crate::position::Position;
 use crate::projection::checkpoint::Checkpoint;
 use crate::projection::keep::Change;
 
 /// Where the checkpoints are, one for each projection of the database.
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS annals_checkpoints (
     projection TEXT NOT NULL PRIMARY KEY,
-    position INTEGER NOT NULL,
-    checkpoint TEXT NOT NULL -- empty before the first
+    checkpoint TEXT NOT NULL
 )";
 
-const READ: &str = "SELECT position, checkpoint FROM annals_checkpoints WHERE projection = ?1";
+const READ: &str = "SELECT checkpoint FROM annals_checkpoints WHERE projection = ?1";
 
-/// Moves a checkpoint, if nobody else has moved it.
-const MOVE: &str = "UPDATE annals_checkpoints SET position = ?2, checkpoint = ?3
-    WHERE projection = ?1 AND position = ?4";
+/// Replaces a checkpoint, if nobody else has replaced it.
+const MOVE: &str =
+    "UPDATE annals_checkpoints SET checkpoint = ?2 WHERE projection = ?1 AND checkpoint = ?3";
 
 /// A database that a projection writes to.
 #[derive(Debug)]
@@ -30,8 +28,8 @@ pub(super) struct Database {
     connection: Connection,
     pub(super) path: PathBuf,
     name: String,
-    /// The position in the checkpoint that stands in the database.
-    at: i64,
+    /// The checkpoint that stands in the database.
+    at: String,
     guard: Arc<Guard>,
 }
 
@@ -45,19 +43,24 @@ struct Guard {
 }
 
 impl Database {
-    /// Opens the database at this path for the projection of this name, and makes the tables if the projection is new there.
+    /// Opens the database at this path for the projection of this start, and makes the tables if the projection is new there.
     pub(super) fn open(
         path: PathBuf,
-        name: &str,
+        start: &Checkpoint,
         schema: &str,
         is_own: bool,
     ) -> Result<Self, Error> {
+        if path.as_os_str().is_empty() || path == Path::new(":memory:") {
+            let detail = "a database that has no file cannot be read by others";
+            return Err(Error::new(ErrorKind::ReadModel).detail(detail));
+        }
+        let (name, json) = (start.projection.clone(), start.to_json()?);
         let guard = Arc::new(Guard::default());
         let open = || {
             // Without the flag for addresses: a path is a path.
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-            let mut connection =
-                Connection::open_with_flags(&path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+            let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let mut connection = Connection::open_with_flags(&path, flags)?;
             if is_own {
                 // Readers and the writer do not wait for one another. A power cut may cost the last transactions, with their
                 // checkpoints; they are in the log.
@@ -66,74 +69,77 @@ impl Database {
             }
             let begin = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             begin.execute_batch(TABLE)?;
-            let at = begin.query_row(READ, [name], |row| row.get(0)).optional()?;
-            if at.is_none() {
+            let kept = begin.query_row(READ, [&name], |row| row.get(0)).optional()?;
+            let other = "SELECT projection FROM annals_checkpoints WHERE projection <> ?1";
+            let other =
+                begin.query_row(other, [&name], |row| row.get::<_, String>(0)).optional()?;
+            if kept.is_none() && !(is_own && other.is_some()) {
                 begin.execute_batch(schema)?;
-                begin.execute("INSERT INTO annals_checkpoints VALUES (?1, 0, '')", [name])?;
+                begin.execute("INSERT INTO annals_checkpoints VALUES (?1, ?2)", [&name, &json])?;
             }
             begin.commit()?;
             let (on_commit, on_rollback) = (Arc::clone(&guard), Arc::clone(&guard));
             connection.commit_hook(Some(move || on_commit.is_up.load(Ordering::Relaxed)))?;
             connection.rollback_hook(Some(move || {
-                on_rollback.is_broken.store(true, Ordering::Relaxed)
+                on_rollback.is_broken.store(true, Ordering::Relaxed);
             }))?;
-            Ok((connection, at.unwrap_or(0)))
+            Ok((connection, kept, other))
         };
-        let (connection, at) = open().map_err(failed(&path))?;
-        Ok(Self { connection, path, name: name.to_owned(), at, guard })
-    }
-
-    /// The checkpoint, if there is one.
-    pub(super) fn checkpoint(&self) -> Result<Option<Checkpoint>, Error> {
-        let read = self.connection.query_row(READ, [&self.name], |row| row.get::<_, String>(1));
-        let json = read.map_err(failed(&self.path))?;
-        if json.is_empty() {
-            return Ok(None);
+        let (connection, kept, other) = open().map_err(failed(&path))?;
+        match other {
+            Some(other) if is_own => Err(Error::new(ErrorKind::ReadModel)
+                .detail(format!("{} is of the projection {other:?}", path.display()))),
+            _ => Ok(Self { connection, path, name, at: kept.unwrap_or(json), guard }),
         }
-        let checkpoint = Checkpoint::from_json(json.as_bytes());
-        checkpoint.map(Some).map_err(|error| error.also(&self.path.display().to_string()))
     }
 
-    /// Changes the view and moves the checkpoint, both or neither; without a checkpoint, before the first event.
+    /// The checkpoint that stands in it.
+    pub(super) fn checkpoint(&self) -> Result<Checkpoint, Error> {
+        parse(&self.at, &self.path)
+    }
+
+    /// Changes the view and replaces the checkpoint, both or neither.
     pub(super) fn keep(
         &mut self,
-        checkpoint: Option<&Checkpoint>,
+        checkpoint: &Checkpoint,
         change: Change<'_, Connection>,
     ) -> Result<(), Error> {
+        let json = checkpoint.to_json()?;
         self.execute("BEGIN IMMEDIATE", [])?;
         self.guard.is_broken.store(false, Ordering::Relaxed);
         self.guard.is_up.store(true, Ordering::Relaxed);
-        let changed = change(&mut self.connection).and_then(|()| self.move_to(checkpoint));
+        let changed = change(&mut self.connection).and_then(|()| self.replace_checkpoint(&json));
         self.guard.is_up.store(false, Ordering::Relaxed);
-        let kept = changed.and_then(|at| self.execute("COMMIT", []).map(|_| at));
+        let kept = changed.and_then(|()| self.execute("COMMIT", []).map(drop));
         match kept {
-            Ok(at) => self.at = at,
+            Ok(()) => self.at = json,
             // If this fails, closing the database does the same.
             Err(_) if !self.connection.is_autocommit() => drop(self.execute("ROLLBACK", [])),
             Err(_) => {}
         }
-        kept.map(drop)
+        kept
     }
 
     /// Takes the tables out of the database, and makes them anew.
-    pub(super) fn empty(&mut self, undo: &str, schema: &str) -> Result<(), Error> {
+    pub(super) fn empty(
+        &mut self,
+        start: &Checkpoint,
+        undo: &str,
+        schema: &str,
+    ) -> Result<(), Error> {
         let failed = failed(&self.path);
-        self.keep(None, &mut |tables| {
+        self.keep(start, &mut |tables| {
             tables.execute_batch(undo).and_then(|()| tables.execute_batch(schema)).map_err(&failed)
         })
     }
 
-    /// Moves the checkpoint within the transaction that is open, and gives its new position.
-    fn move_to(&self, checkpoint: Option<&Checkpoint>) -> Result<i64, Error> {
+    fn replace_checkpoint(&self, json: &str) -> Result<(), Error> {
         let broken = |detail: &str| Err(Error::new(ErrorKind::ReadModel).detail(detail));
         if self.guard.is_broken.load(Ordering::Relaxed) {
             return broken("a handler has ended the transaction that it was called in");
         }
-        let position = checkpoint.map_or(Position::START, |checkpoint| checkpoint.position);
-        let position = i64::try_from(position.get()).unwrap_or(i64::MAX);
-        let json = checkpoint.map_or(Ok(String::new()), Checkpoint::to_json)?;
-        match self.execute(MOVE, (&self.name, position, json, self.at))? {
-            1 => Ok(position),
+        match self.execute(MOVE, [&self.name, json, &self.at])? {
+            1 => Ok(()),
             _ => broken(
                 "another process or thread runs a projection of this name in the same database",
             ),
@@ -162,11 +168,15 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, Error> {
     open().map_err(failed(path))
 }
 
-/// How far a finished view is.
-pub(super) fn position_in(path: &Path, name: &str) -> Result<Position, Error> {
-    let read = open_to_read(path)?.query_row(READ, [name], |row| row.get::<_, i64>(0)).optional();
-    let position = read.map_err(failed(path))?.unwrap_or(0);
-    Ok(Position::new(u64::try_from(position).unwrap_or(0)))
+/// The checkpoint of a view that is only read.
+pub(super) fn checkpoint_in(path: &Path, name: &str) -> Result<Checkpoint, Error> {
+    let read = open_to_read(path)?.query_row(READ, [name], |row| row.get::<_, String>(0));
+    parse(&read.map_err(failed(path))?, path)
+}
+
+fn parse(json: &str, path: &Path) -> Result<Checkpoint, Error> {
+    let path = path.display().to_string();
+    Checkpoint::from_json(json.as_bytes()).map_err(|error| error.also(&path))
 }
 
 pub(super) fn failed(path: &Path) -> impl Fn(rusqlite::Error) -> Error + use<> {

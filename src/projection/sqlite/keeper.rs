@@ -3,15 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
-use super::database::{Database, open_to_read, position_in};
+use super::database::{Database, checkpoint_in, open_to_read};
 use super::place::{self, Place, files, numbered, unfinished};
 use crate::error::{Error, ErrorKind};
-use crate::position::Position;
 use crate::projection::checkpoint::Checkpoint;
 use crate::projection::keep::{Change, Keep, Standing};
-use crate::storage::paths;
+use crate::storage::paths::{self, FileLock};
 
 /// Keeps a view in tables of a SQLite database, and the checkpoint beside them in the same transaction: each event is applied exactly
 /// once, whenever the process is killed.
@@ -26,6 +25,9 @@ use crate::storage::paths;
 /// | a rebuild | fills a second file and then swaps the two | empties the tables and fills them in place |
 /// | meanwhile, readers see | the old view | a view that grows |
 /// | a query joins the view with your tables | by `ATTACH` | as it is |
+///
+/// Somebody else who writes to your database, or reads from it for long, may make the projection wait for longer than SQLite does: give it
+/// a policy that [retries](crate::projection::ErrorPolicy::retry), and let your database have a write-ahead log (`journal_mode = WAL`).
 ///
 /// Choose `owned`, unless queries join the view with tables that are not part of it.
 ///
@@ -76,12 +78,13 @@ pub struct Sqlite {
     place: Place,
     /// Makes the tables.
     schema: String,
-    name: String,
     database: Option<Database>,
+    /// Of a database of its own: that nobody else works at it.
+    lock: Option<FileLock>,
 }
 
 impl Sqlite {
-    /// A database of the projection's own. Its files lie at this path with a number behind it, in a folder that has to be there; the
+    /// A database of the projection's own. Its files lie at this path with `.v1`, `.v2` and so on behind it, in a folder that has to be there; the
     /// tables are made by these statements. [`reader`](super::super::Projection::reader) opens it for queries.
     ///
     /// After a rebuild the file that was read before stays until the next one begins.
@@ -102,7 +105,7 @@ impl Sqlite {
     }
 
     fn new(place: Place, schema: String) -> Self {
-        Self { place, schema, name: String::new(), database: None }
+        Self { place, schema, database: None, lock: None }
     }
 
     fn database(&mut self) -> Result<&mut Database, Error> {
@@ -111,32 +114,33 @@ impl Sqlite {
     }
 
     /// Opens the database that is written to.
-    fn open(&mut self) -> Result<&mut Database, Error> {
+    fn open(&mut self, start: &Checkpoint) -> Result<&mut Database, Error> {
         let (path, is_own) = match &self.place {
             Place::Shared { path, .. } => (path.clone(), false),
             Place::Own { path } => {
+                if self.lock.is_none() {
+                    let lock = FileLock::take(&paths::with_suffix(path, ".lock"));
+                    self.lock = Some(lock.map_err(failed(path))?);
+                }
                 let files = files(path).map_err(failed(path))?;
                 let current = || numbered(path, files.newest().unwrap_or(1));
                 (files.new.map_or_else(current, |new| unfinished(path, new)), true)
             }
         };
-        Ok(self.database.insert(Database::open(path, &self.name, &self.schema, is_own)?))
+        Ok(self.database.insert(Database::open(path, start, &self.schema, is_own)?))
     }
 
     fn standing(&mut self) -> Result<Standing, Error> {
-        let checkpoint = self.database()?.checkpoint()?;
-        let here = checkpoint.as_ref().map_or(Position::START, |checkpoint| checkpoint.position);
-        let (shown, is_rebuilding) = match &self.place {
-            Place::Shared { .. } => (here, checkpoint.as_ref().is_some_and(|it| it.is_rebuilding)),
-            Place::Own { path } => {
-                let files = files(path).map_err(failed(path))?;
-                match files.newest().filter(|_| files.new.is_some()) {
-                    Some(newest) => (position_in(&numbered(path, newest), &self.name)?, true),
-                    None => (here, files.new.is_some()),
-                }
+        let mut checkpoint = self.database()?.checkpoint()?;
+        let mut old = None;
+        if let Place::Own { path } = &self.place {
+            let files = files(path).map_err(failed(path))?;
+            checkpoint.is_rebuilding = files.new.is_some();
+            if let (Some(newest), true) = (files.newest(), checkpoint.is_rebuilding) {
+                old = Some(checkpoint_in(&numbered(path, newest), &checkpoint.projection)?);
             }
-        };
-        Ok(Standing { checkpoint, shown, is_rebuilding })
+        }
+        Ok(Standing { checkpoint, old })
     }
 }
 
@@ -148,11 +152,10 @@ impl Keep for Sqlite {
         SqliteReader { place: self.place.clone() }
     }
 
-    fn recover(&mut self, name: &str) -> Result<Standing, Error> {
-        name.clone_into(&mut self.name);
+    fn recover(&mut self, start: &Checkpoint) -> Result<Standing, Error> {
         // What a transaction had changed is gone with the connection.
         self.database = None;
-        self.open()?;
+        self.open(start)?;
         self.standing()
     }
 
@@ -161,29 +164,27 @@ impl Keep for Sqlite {
         checkpoint: &Checkpoint,
         change: Change<'_, Connection>,
     ) -> Result<(), Error> {
-        self.database()?.keep(Some(checkpoint), change)
+        self.database()?.keep(checkpoint, change)
     }
 
-    fn start_over(&mut self) -> Result<Standing, Error> {
+    fn start_over(&mut self, start: &Checkpoint) -> Result<Standing, Error> {
         match self.place.clone() {
             Place::Shared { undo, .. } => {
                 let schema = self.schema.clone();
-                self.database()?.empty(&undo, &schema)?;
-                let (checkpoint, shown) = (None, Position::START);
-                Ok(Standing { checkpoint, shown, is_rebuilding: true })
+                self.database()?.empty(start, &undo, &schema)?;
             }
             Place::Own { path } => {
                 self.database = None;
                 let number = make_way(&path).map_err(failed(&path))?;
                 let new = unfinished(&path, number);
-                self.database = Some(Database::open(new, &self.name, &self.schema, true)?);
-                self.standing()
+                self.database = Some(Database::open(new, start, &self.schema, true)?);
             }
         }
+        self.standing()
     }
 
     fn finish(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
-        self.database()?.keep(Some(checkpoint), &mut |_| Ok(()))?;
+        self.database()?.keep(checkpoint, &mut |_| Ok(()))?;
         let Place::Own { path } = self.place.clone() else { return Ok(()) };
         let new = files(&path).map_err(failed(&path))?.new;
         if let (Some(number), Some(database)) = (new, self.database.take()) {
@@ -192,7 +193,26 @@ impl Keep for Sqlite {
             // Crash here, and before: the file is found unfinished, as far as it is.
             swap(&from, &to).map_err(failed(&path))?;
         }
-        self.open().map(drop)
+        self.open(checkpoint).map(drop)
+    }
+
+    fn is_own(error: &Error) -> bool {
+        let source = std::error::Error::source(error);
+        let code = source.and_then(|source| source.downcast_ref::<rusqlite::Error>());
+        matches!(
+            code.and_then(rusqlite::Error::sqlite_error_code),
+            Some(
+                ErrorCode::DiskFull
+                    | ErrorCode::SystemIoFailure
+                    | ErrorCode::DatabaseCorrupt
+                    | ErrorCode::NotADatabase
+                    | ErrorCode::OutOfMemory
+                    | ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::CannotOpen
+            )
+        )
     }
 }
 
@@ -206,14 +226,17 @@ fn make_way(path: &Path) -> io::Result<u64> {
     for old in files.finished.into_iter().filter(|number| Some(*number) != newest) {
         place::remove(&numbered(path, old))?;
     }
-    Ok(newest.unwrap_or(0) + 1)
+    let next = newest.unwrap_or(0).checked_add(1);
+    next.ok_or_else(|| io::Error::other("there is no number left for another file"))
 }
 
 /// Gives a database that is closed its name, under which readers find it.
 fn swap(from: &Path, to: &Path) -> io::Result<()> {
-    if paths::read(&place::log_of(from))?.is_some_and(|log| !log.is_empty()) {
+    if paths::len(&place::log_of(from))? > 0 {
         return Err(io::Error::other("somebody else has the new database open"));
     }
+    // What a file of this name has left must not become part of it.
+    place::remove(to)?;
     paths::rename(from, to)
 }
 
@@ -244,16 +267,17 @@ impl SqliteReader {
             Place::Shared { path, .. } => return open_to_read(path),
             Place::Own { path } => path,
         };
+        let newest = || files(path).map(|files| files.newest()).map_err(failed(path));
+        let mut number = newest()?.ok_or_else(|| {
+            let detail = format!("there is no view yet at {}", path.display());
+            Error::new(ErrorKind::ReadModel).detail(detail)
+        })?;
         loop {
-            let newest = files(path).map_err(failed(path))?.newest().ok_or_else(|| {
-                let detail = format!("there is no view yet at {}", path.display());
-                Error::new(ErrorKind::ReadModel).detail(detail)
-            })?;
-            let newest = numbered(path, newest);
-            let opened = open_to_read(&newest);
+            let opened = open_to_read(&numbered(path, number));
             // If it was removed in between, two rebuilds have come since, and there is a newer one.
-            if paths::exists(&newest) {
-                return opened;
+            match newest()? {
+                Some(newer) if newer > number => number = newer,
+                _ => return opened,
             }
         }
     }

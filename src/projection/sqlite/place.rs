@@ -10,8 +10,8 @@ use crate::storage::paths;
 pub(super) enum Place {
     /// The user's database, and what takes the tables out of it again.
     Shared { path: PathBuf, undo: String },
-    /// Files of the projection alone: the path followed by a number, the highest of which is read; and one that is being made, which
-    /// is called `.new` until it is finished.
+    /// Files of the projection alone: the path followed by `.v` and a number, the highest of which is read; and one that is being made,
+    /// which has `.new` behind that until it is finished.
     ///
     /// A number is never used twice and a file never renamed while it is open, since SQLite finds the log of a database by its name.
     Own { path: PathBuf },
@@ -33,12 +33,12 @@ impl Files {
 
 /// The file with this number.
 pub(super) fn numbered(path: &Path, number: u64) -> PathBuf {
-    paths::with_suffix(path, &format!(".{number}"))
+    paths::with_suffix(path, &format!(".v{number}"))
 }
 
 /// The file that will have this number.
 pub(super) fn unfinished(path: &Path, number: u64) -> PathBuf {
-    paths::with_suffix(path, &format!(".{number}.new"))
+    paths::with_suffix(path, &format!(".v{number}.new"))
 }
 
 /// What SQLite puts beside a database.
@@ -53,17 +53,21 @@ pub(super) fn files(path: &Path) -> io::Result<Files> {
     })?;
     let mut files = Files::default();
     for other in paths::names_beside(path)? {
-        let Some(rest) = other.strip_prefix(name).and_then(|rest| rest.strip_prefix('.')) else {
+        let Some(rest) = other.strip_prefix(name).and_then(|rest| rest.strip_prefix(".v")) else {
             continue;
         };
-        if let Ok(number) = rest.parse() {
-            files.finished.push(number);
-        } else if let Some(Ok(number)) = rest.strip_suffix(".new").map(str::parse) {
-            files.new = Some(number);
+        match rest.strip_suffix(".new") {
+            Some(number) => files.new = canonical(number).or(files.new),
+            None => files.finished.extend(canonical(rest)),
         }
     }
     files.finished.sort_unstable();
     Ok(files)
+}
+
+/// The number, if it is written as it is here.
+fn canonical(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|number: &u64| number.to_string() == text)
 }
 
 /// Removes a database that nobody writes to.

@@ -66,6 +66,22 @@ fn what_is_behind_the_checkpoint_comes_again_and_nothing_is_left_out() {
     assert_eq!(projection.status().state, State::Following);
 }
 
+/// Another projection would begin where this one is, and never see what lies before.
+#[test]
+fn a_checkpoint_is_of_one_projection() {
+    let (directory, annals) = (Directory::new(), Annals::in_memory());
+    deposit(&annals.of::<Account>().unwrap(), ["alice"]);
+    let path = directory.path().join("mails.checkpoint");
+    let open = |name: &str| {
+        let view = annals.view(name).on::<Account>(|count: &mut u64, _| *count += 1);
+        view.kept_in(AtLeastOnce::new(&path, 0)).open()
+    };
+    open("one").unwrap().run_until_caught_up().unwrap();
+    let error = open("two").unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Checkpoint);
+    assert!(error.to_string().contains("\"one\""), "{error}");
+}
+
 #[test]
 fn a_checkpoint_that_cannot_be_read_or_written_is_named() {
     let (directory, annals) = (Directory::new(), Annals::in_memory());

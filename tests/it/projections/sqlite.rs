@@ -33,7 +33,7 @@ impl Own {
         let mut names: Vec<_> = fs::read_dir(self.0.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| !name.ends_with("-wal") && !name.ends_with("-shm"))
+            .filter(|name| !["-wal", "-shm", ".lock"].iter().any(|end| name.ends_with(end)))
             .collect();
         names.sort();
         names
@@ -139,7 +139,7 @@ fn a_rebuild_that_is_interrupted_goes_on_where_it_was() {
     faults.fail_at([3]);
     projection.wait_for(Position::new(5), Duration::from_secs(9)).unwrap_err();
     drop(projection);
-    assert_eq!(own.files(), ["view.sqlite.1", "view.sqlite.2.new"]);
+    assert_eq!(own.files(), ["view.sqlite.v1", "view.sqlite.v2.new"]);
 
     let projection = open();
     let status = projection.status();
@@ -152,7 +152,7 @@ fn a_rebuild_that_is_interrupted_goes_on_where_it_was() {
     faults.fail_at([]);
     deposit(&annals.of::<Account>().unwrap(), ["alice"]);
     projection.run_until_caught_up().unwrap();
-    assert_eq!(own.files(), ["view.sqlite.1", "view.sqlite.2"]);
+    assert_eq!(own.files(), ["view.sqlite.v1", "view.sqlite.v2"]);
     let new = own.shown(&projection.reader());
     assert_eq!(new, refolded(&annals, &[]));
     assert_eq!(shown_in(&from_elsewhere.connect().unwrap()), new);
@@ -160,14 +160,14 @@ fn a_rebuild_that_is_interrupted_goes_on_where_it_was() {
     assert_eq!(shown_in(&held), old);
 
     projection.rebuild().unwrap();
-    assert_eq!(own.files(), ["view.sqlite.2", "view.sqlite.3.new"]);
+    assert_eq!(own.files(), ["view.sqlite.v2", "view.sqlite.v3.new"]);
     projection.rebuild().unwrap();
-    assert_eq!(own.files(), ["view.sqlite.2", "view.sqlite.3.new"]);
+    assert_eq!(own.files(), ["view.sqlite.v2", "view.sqlite.v3.new"]);
     drop(projection);
     // A third begins where the second was left.
     let projection = own.projection(&annals, &faults).start_over().open().unwrap();
     projection.run_until_caught_up().unwrap();
-    assert_eq!(own.files(), ["view.sqlite.2", "view.sqlite.3"]);
+    assert_eq!(own.files(), ["view.sqlite.v2", "view.sqlite.v3"]);
     assert_eq!(own.shown(&projection.reader()), new);
 }
 
@@ -195,13 +195,16 @@ fn a_projection_of_the_same_name_in_the_same_database_is_found_out() {
         let open = || within.projection(&annals, &faults).on_error(policy.clone()).open().unwrap();
         let (first, second) = (open(), open());
         first.run_until_caught_up().unwrap();
-        let error = second.run_until_caught_up().unwrap_err();
+        // It is told where the view stands, and that somebody else is at work.
+        second.run_until_caught_up().unwrap();
+        let error = second.status().last_error.unwrap();
         assert_eq!(error.kind(), &ErrorKind::ReadModel);
         assert!(error.to_string().contains("of this name"), "{error}");
         // It is not the fault of an event.
         assert_eq!(second.parked(), []);
         assert_eq!(within.shown(&first.reader()), refolded(&annals, &[]));
-        // Once it is told to, it sees how far the other is.
+        deposit(&annals.of::<Account>().unwrap(), ["dora"]);
+        assert_eq!(second.run_until_caught_up().unwrap_err().kind(), &ErrorKind::ReadModel);
         second.resume();
         second.run_until_caught_up().unwrap();
         assert_eq!(within.shown(&first.reader()), refolded(&annals, &[]));
@@ -296,6 +299,10 @@ fn what_cannot_be_a_database_of_a_projection_is_named() {
     let text = directory.path().join("text");
     fs::write(&text, "This is a text, and not a database at all.").unwrap();
     assert_eq!(open(Sqlite::within(&text, SCHEMA, UNDO)).kind(), &ErrorKind::ReadModel);
+    for nothing in ["", ":memory:"] {
+        let error = open(Sqlite::within(nothing, SCHEMA, UNDO));
+        assert!(error.to_string().contains("no file"), "{error}");
+    }
     let error = open(Sqlite::owned(directory.path().join("v"), "CREATE NONSENSE"));
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("NONSENSE"));
 
@@ -312,6 +319,114 @@ fn what_cannot_be_a_database_of_a_projection_is_named() {
         assert_eq!(error.kind(), &ErrorKind::ReadModel);
         assert!(error.to_string().contains("odd.sqlite"), "{error}");
     }
+}
+
+/// A revision counts from the moment at which its tables are made, and not from its first event on.
+#[test]
+fn a_revision_that_has_handled_nothing_is_known_all_the_same() {
+    for subject in [Sqlite::owned, |path, schema| Sqlite::within(path, schema, "DROP TABLE t")] {
+        let (directory, annals) = (Directory::new(), Annals::in_memory());
+        let path = directory.path().join("t.sqlite");
+        let open = |revision: u64, column: &'static str| {
+            let view = annals.view("t").on::<Account>(move |tables: &mut Connection, e| {
+                tables.execute(&format!("INSERT INTO t ({column}) VALUES (?1)"), [e.id()])
+            });
+            let keeper = subject(path.clone(), format!("CREATE TABLE t ({column})"));
+            view.kept_in(keeper).revision(revision)
+        };
+        open(1, "old").open().unwrap().run_until_caught_up().unwrap();
+        let error = open(2, "new").open().unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Revision { kept: 1 });
+        let projection = open(2, "new").start_over_if_changed().open().unwrap();
+        deposit(&annals.of::<Account>().unwrap(), ["alice"]);
+        projection.run_until_caught_up().unwrap();
+    }
+}
+
+#[test]
+fn a_view_of_another_store_shows_nothing_of_this_one() {
+    let (own, other, annals, faults) =
+        (Own::default(), bank(), Annals::in_memory(), Faults::default());
+    own.projection(&other, &faults).open().unwrap().run_until_caught_up().unwrap();
+    let projection = own.projection(&annals, &faults).start_over().open().unwrap();
+    assert_eq!(projection.status().position, Position::START);
+    deposit(&annals.of::<Account>().unwrap(), ["cem"]);
+    projection.wait_for(Position::new(1), Duration::from_secs(9)).unwrap();
+    assert_eq!(own.shown(&projection.reader()), refolded(&annals, &[]));
+}
+
+#[test]
+fn a_database_of_its_own_is_had_by_one_projection_at_a_time() {
+    let (own, annals, faults) = (Own::default(), bank(), Faults::default());
+    let first = own.projection(&annals, &faults).open().unwrap();
+    let error = own.projection(&annals, &faults).open().unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::ReadModel);
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("has it open"));
+    drop(first);
+    own.projection(&annals, &faults).open().unwrap().run_until_caught_up().unwrap();
+    let renamed = annals.view("renamed").on::<Account>(|_: &mut Connection, _| ());
+    let error = renamed.kept_in(own.keeper()).open().unwrap_err();
+    assert!(error.to_string().contains("\"accounts\""), "{error}");
+}
+
+/// Replaying moves no position, so positions alone do not tell two handles apart.
+#[test]
+fn two_handles_do_not_replay_the_same_event() {
+    let (within, annals, faults) = (Within::default(), bank(), Faults::default());
+    faults.fail_at([2]);
+    let open = || within.projection(&annals, &faults).on_error(ErrorPolicy::park()).open().unwrap();
+    let first = open();
+    first.run_until_caught_up().unwrap();
+    let second = open();
+    faults.fail_at([]);
+    assert_eq!(first.replay_parked().unwrap(), 1);
+    // It finds out that there is nothing left to replay.
+    assert_eq!((second.replay_parked().unwrap(), second.parked()), (0, vec![]));
+    assert_eq!(within.shown(&first.reader()).handled, [1, 3, 4, 2]);
+}
+
+#[test]
+fn files_beside_the_view_are_not_taken_for_it() {
+    let (own, annals, faults) = (Own::default(), bank(), Faults::default());
+    for odd in ["v07", "v+7", "20240131", "v20240131.bak", "v18446744073709551616", "x.v9"] {
+        fs::write(own.0.path().join(format!("view.sqlite.{odd}")), "").unwrap();
+    }
+    let projection = own.projection(&annals, &faults).open().unwrap();
+    projection.run_until_caught_up().unwrap();
+    assert_eq!(own.shown(&projection.reader()), refolded(&annals, &[]));
+    projection.rebuild().unwrap();
+    projection.run_until_caught_up().unwrap();
+    assert_eq!(own.shown(&projection.reader()), refolded(&annals, &[]));
+    drop(projection);
+    // A number behind which there is none is an error, and no panic.
+    let last = format!("view.sqlite.v{}", u64::MAX);
+    fs::rename(own.0.path().join("view.sqlite.v2"), own.0.path().join(last)).unwrap();
+    let projection = own.projection(&annals, &faults).open().unwrap();
+    assert_eq!(projection.rebuild().unwrap_err().kind(), &ErrorKind::ReadModel);
+    projection.run_until_caught_up().unwrap();
+}
+
+#[test]
+fn an_event_is_not_parked_for_a_full_database() {
+    let (within, annals, faults) = (Within::default(), bank(), Faults::default());
+    let view = annals.view("accounts").on::<Account>(|tables: &mut Connection, e| {
+        tables.pragma_update(None, "max_page_count", 10)?;
+        tables.execute(
+            "INSERT INTO balances VALUES (?1 || ?2, zeroblob(100000))",
+            (e.id(), position(e)),
+        )
+    });
+    let projection = view.kept_in(within.keeper()).on_error(ErrorPolicy::park()).open().unwrap();
+    let error = projection.run_until_caught_up().unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::View);
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("full"), "{error}");
+    assert_eq!(projection.parked(), []);
+    drop(projection);
+    within.projection(&annals, &faults).open().unwrap().run_until_caught_up().unwrap();
+}
+
+fn position(e: &annals::RecordedEvent<'_>) -> i64 {
+    i64::try_from(e.position().get()).unwrap()
 }
 
 /// Many threads read while the projection goes on and is rebuilt: what they see is always what some first events make.
@@ -351,6 +466,6 @@ fn readers_see_whole_batches_also_while_the_view_is_rebuilt() {
         readers.into_iter().for_each(|reader| reader.join().unwrap());
     });
     assert!(*seen.lock().unwrap() > 10);
-    let rusqlite_error = projection.reader().connect().unwrap().execute("DELETE FROM handled", []);
-    assert!(matches!(rusqlite_error, Err(rusqlite::Error::SqliteFailure(..))), "it is for reading");
+    let deleted = projection.reader().connect().unwrap().execute("DELETE FROM handled", []);
+    assert!(matches!(deleted, Err(rusqlite::Error::SqliteFailure(..))), "it is for reading");
 }
