@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::annals::Annals;
 use crate::error::{Error, ErrorKind};
@@ -133,10 +135,14 @@ where
         history: impl Fn(&Annals, usize) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let (annals, one) = (Annals::in_memory(), NonZeroUsize::MIN);
-        let growing = self.open(&annals, (self.keeper)(0), one)?;
+        let handled = Arc::new(AtomicBool::new(false));
+        let growing = self.open(&annals, noting((self.keeper)(0), Arc::clone(&handled)), one)?;
         for step in 0..steps {
             history(&annals, step)?;
             growing.run_until_caught_up()?;
+        }
+        if !handled.load(Ordering::Relaxed) {
+            return Err("no event of the history concerns the view".into());
         }
         let mut places = 1..;
         let mut place = || places.next().unwrap_or_default();
@@ -233,6 +239,18 @@ where
     fn finish(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
         self.keeper.finish(checkpoint)
     }
+}
+
+/// Takes note of whether anything is handled.
+fn noting<K: Keep>(
+    keeper: K,
+    handled: Arc<AtomicBool>,
+) -> impl Keep<View = K::View, Reader = K::Reader> {
+    let oddly = move |view: &mut K::View, change: Change<'_, K::View>| {
+        handled.store(true, Ordering::Relaxed);
+        change(view)
+    };
+    Odd { keeper, oddly }
 }
 
 /// Gives up just before so many batches are kept.

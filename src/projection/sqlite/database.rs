@@ -22,6 +22,9 @@ const READ: &str = "SELECT checkpoint FROM annals_checkpoints WHERE projection =
 const MOVE: &str =
     "UPDATE annals_checkpoints SET checkpoint = ?2 WHERE projection = ?1 AND checkpoint = ?3";
 
+/// What a user does with each connection before it is used.
+pub(super) type Prepare = Arc<dyn Fn(&Connection) -> rusqlite::Result<()> + Send + Sync>;
+
 /// A database that a projection writes to.
 #[derive(Debug)]
 pub(super) struct Database {
@@ -49,6 +52,7 @@ impl Database {
         start: &Checkpoint,
         schema: &str,
         is_own: bool,
+        prepare: &Prepare,
     ) -> Result<Self, Error> {
         if path.as_os_str().is_empty() || path == Path::new(":memory:") {
             let detail = "a database that has no file cannot be read by others";
@@ -67,6 +71,7 @@ impl Database {
                 connection.pragma_update(None, "journal_mode", "WAL")?;
                 connection.pragma_update(None, "synchronous", "NORMAL")?;
             }
+            prepare(&connection)?;
             let begin = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             begin.execute_batch(TABLE)?;
             let kept = begin.query_row(READ, [&name], |row| row.get(0)).optional()?;
@@ -158,10 +163,11 @@ impl Database {
 }
 
 /// Opens a database for reading, and everything that goes with it, so that it does not matter if its names are removed.
-pub(super) fn open_to_read(path: &Path) -> Result<Connection, Error> {
+pub(super) fn open_to_read(path: &Path, prepare: &Prepare) -> Result<Connection, Error> {
     let open = || {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
+        prepare(&connection)?;
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
         Ok(connection)
     };
@@ -169,8 +175,12 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, Error> {
 }
 
 /// The checkpoint of a view that is only read.
-pub(super) fn checkpoint_in(path: &Path, name: &str) -> Result<Checkpoint, Error> {
-    let read = open_to_read(path)?.query_row(READ, [name], |row| row.get::<_, String>(0));
+pub(super) fn checkpoint_in(
+    path: &Path,
+    name: &str,
+    prepare: &Prepare,
+) -> Result<Checkpoint, Error> {
+    let read = open_to_read(path, prepare)?.query_row(READ, [name], |row| row.get::<_, String>(0));
     parse(&read.map_err(failed(path))?, path)
 }
 

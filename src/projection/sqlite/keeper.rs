@@ -1,11 +1,13 @@
 //! The keeper of views in SQLite.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::database::{Database, checkpoint_in, open_to_read};
+use super::database::{Database, Prepare, checkpoint_in, open_to_read};
 use super::place::{self, Place, files, numbered, unfinished};
 use crate::error::{Error, ErrorKind};
 use crate::projection::checkpoint::Checkpoint;
@@ -73,9 +75,9 @@ use crate::storage::paths::{self, FileLock};
 /// # std::fs::remove_dir_all(&folder)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct Sqlite {
     place: Place,
+    prepare: Prepare,
     /// Makes the tables.
     schema: String,
     database: Option<Database>,
@@ -105,7 +107,17 @@ impl Sqlite {
     }
 
     fn new(place: Place, schema: String) -> Self {
-        Self { place, schema, database: None, lock: None }
+        Self { place, schema, prepare: Arc::new(|_| Ok(())), database: None, lock: None }
+    }
+
+    /// Does this with each connection before it is used, those of readers among them: what is a matter of connections in SQLite, such as
+    /// functions of your own, `foreign_keys` or a longer `busy_timeout` than five seconds.
+    pub fn prepared_by(
+        mut self,
+        prepare: impl Fn(&Connection) -> rusqlite::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.prepare = Arc::new(prepare);
+        self
     }
 
     fn database(&mut self) -> Result<&mut Database, Error> {
@@ -127,7 +139,7 @@ impl Sqlite {
                 (files.new.map_or_else(current, |new| unfinished(path, new)), true)
             }
         };
-        Ok(self.database.insert(Database::open(path, start, &self.schema, is_own)?))
+        Ok(self.database.insert(Database::open(path, start, &self.schema, is_own, &self.prepare)?))
     }
 
     fn standing(&mut self) -> Result<Standing, Error> {
@@ -137,7 +149,8 @@ impl Sqlite {
             let files = files(path).map_err(failed(path))?;
             checkpoint.is_rebuilding = files.new.is_some();
             if let (Some(newest), true) = (files.newest(), checkpoint.is_rebuilding) {
-                old = Some(checkpoint_in(&numbered(path, newest), &checkpoint.projection)?);
+                let (newest, name) = (numbered(path, newest), &checkpoint.projection);
+                old = Some(checkpoint_in(&newest, name, &self.prepare)?);
             }
         }
         Ok(Standing { checkpoint, old })
@@ -149,7 +162,7 @@ impl Keep for Sqlite {
     type Reader = SqliteReader;
 
     fn reader(&self) -> SqliteReader {
-        SqliteReader { place: self.place.clone() }
+        SqliteReader { place: self.place.clone(), prepare: Arc::clone(&self.prepare) }
     }
 
     fn recover(&mut self, start: &Checkpoint) -> Result<Standing, Error> {
@@ -177,7 +190,8 @@ impl Keep for Sqlite {
                 self.database = None;
                 let number = make_way(&path).map_err(failed(&path))?;
                 let new = unfinished(&path, number);
-                self.database = Some(Database::open(new, start, &self.schema, true)?);
+                self.database =
+                    Some(Database::open(new, start, &self.schema, true, &self.prepare)?);
             }
         }
         self.standing()
@@ -248,23 +262,24 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> Error + use<> {
 }
 
 /// Opens a view that is kept in [`Sqlite`] for queries, on any thread.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SqliteReader {
     place: Place,
+    prepare: Prepare,
 }
 
 impl SqliteReader {
     /// The view that the projection keeps at this path in files of its [own](Sqlite::owned); for another process than the one that
     /// runs it.
     pub fn of(path: impl AsRef<Path>) -> Self {
-        Self { place: Place::Own { path: path.as_ref().to_owned() } }
+        Sqlite::owned(path, "").reader()
     }
 
     /// A connection for reading. A view that the projection owns is read as it is now; a connection that is open when a rebuild ends
     /// goes on showing the old view, so open one for each use, or a new one now and then.
     pub fn connect(&self) -> Result<Connection, Error> {
         let path = match &self.place {
-            Place::Shared { path, .. } => return open_to_read(path),
+            Place::Shared { path, .. } => return open_to_read(path, &self.prepare),
             Place::Own { path } => path,
         };
         let newest = || files(path).map(|files| files.newest()).map_err(failed(path));
@@ -273,12 +288,24 @@ impl SqliteReader {
             Error::new(ErrorKind::ReadModel).detail(detail)
         })?;
         loop {
-            let opened = open_to_read(&numbered(path, number));
+            let opened = open_to_read(&numbered(path, number), &self.prepare);
             // If it was removed in between, two rebuilds have come since, and there is a newer one.
             match newest()? {
                 Some(newer) if newer > number => number = newer,
                 _ => return opened,
             }
         }
+    }
+}
+
+impl fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sqlite").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SqliteReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteReader").field("place", &self.place).finish_non_exhaustive()
     }
 }

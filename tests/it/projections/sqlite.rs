@@ -425,6 +425,24 @@ fn an_event_is_not_parked_for_a_full_database() {
     within.projection(&annals, &faults).open().unwrap().run_until_caught_up().unwrap();
 }
 
+#[test]
+fn every_connection_is_prepared() {
+    let (own, annals) = (Own::default(), bank());
+    // A temporary table belongs to a connection.
+    let factor = "CREATE TEMP TABLE factor AS SELECT 2 AS n";
+    let keeper = own.keeper().prepared_by(move |connection| connection.execute_batch(factor));
+    let view = annals.view("accounts").on::<Account>(|tables: &mut Connection, e| {
+        let add = "INSERT INTO handled (position) SELECT ?1 * n FROM factor";
+        tables.execute(add, [position(e)])
+    });
+    let projection = view.kept_in(keeper).open().unwrap();
+    projection.run_until_caught_up().unwrap();
+    let tables = projection.reader().connect().unwrap();
+    let last = "SELECT n * max(position) FROM handled, factor";
+    let last: i64 = tables.query_row(last, [], |row| row.get(0)).unwrap();
+    assert_eq!(last, 16);
+}
+
 fn position(e: &annals::RecordedEvent<'_>) -> i64 {
     i64::try_from(e.position().get()).unwrap()
 }

@@ -159,6 +159,8 @@ fn whatever_goes_wrong_in_a_check_is_told() {
         };
     let error = laws(true).check(1, history).unwrap_err();
     assert_eq!(error.downcast::<annals::Error>().unwrap().kind(), &annals::ErrorKind::View);
+    let nothing = laws(false).check(3, |_, _| Ok(())).unwrap_err();
+    assert!(nothing.to_string().contains("concerns the view"), "{nothing}");
     let steps = Cell::new(0);
     let error = laws(false).check(3, |_, step| {
         steps.set(step);
