@@ -11,6 +11,7 @@ pub(crate) const BUGS: &[Bug] = &[
             "Durability::Synced => self.sync(shared, self.staged.tip),",
             r#"Durability::Synced if crate::bug("acknowledged before it is synced") => {
                 self.synced = (self.staged.tip.end.offset(), self.staged.tip.head);
+                self.show(shared, self.staged.tip);
                 Ok(())
             }
             Durability::Synced => self.sync(shared, self.staged.tip),"#,

@@ -211,21 +211,17 @@ impl Writer {
         }
         let done = self.write(shared).and_then(|()| match self.durability {
             Durability::Synced => self.sync(shared, self.staged.tip),
-            Durability::Buffered => Ok(()),
-        });
-        self.staged.builder.clear();
-        match done {
-            Ok(()) => {
-                self.tip = self.staged.tip;
-                self.publish(shared.heads);
+            Durability::Buffered => {
+                self.show(shared, self.staged.tip);
                 Ok(())
             }
-            Err(error) => {
-                self.staged.tip = self.tip;
-                recent.write().truncate(self.tip.end);
-                Err(error)
-            }
+        });
+        self.staged.builder.clear();
+        if done.is_err() {
+            self.staged.tip = self.tip;
+            recent.write().truncate(self.tip.end);
         }
+        done
     }
 
     fn name(&self) -> FileName {
@@ -287,6 +283,8 @@ impl Writer {
         }
         // Durable: all frames up to the tip.
         self.synced = (tip.end.offset(), tip.head);
+        // Readers wake while the watermark is written; callers have their answers after that.
+        self.show(shared, tip);
         // It is as well if this fails: the watermark is then a little behind.
         let _ = self.watermark.write(self.mark(tip, false));
         Ok(())
@@ -296,9 +294,11 @@ impl Writer {
         Mark { tag: self.segment.header.tag, end: tip.end, position: tip.head, is_shut }
     }
 
-    fn publish(&self, heads: &Heads) {
+    /// Shows the log up to this tip, and that it is durable as far as it is synced.
+    fn show(&mut self, shared: Shared<'_>, tip: Tip) {
+        self.tip = tip;
         let head = Head { acknowledged: self.tip.head, durable: self.synced.1 };
-        heads.publish(self.tip.end, head);
+        shared.heads.publish(self.tip.end, head);
     }
 
     /// Makes durable what is acknowledged.
@@ -308,7 +308,6 @@ impl Writer {
         }
         if self.synced.1 < self.tip.head {
             self.sync(shared, self.tip)?;
-            self.publish(shared.heads);
         }
         Ok(self.synced.1)
     }
