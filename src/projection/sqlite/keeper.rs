@@ -89,7 +89,8 @@ impl Sqlite {
     /// A database of the projection's own. Its files lie at this path with `.v1`, `.v2` and so on behind it, in a folder that has to be there; the
     /// tables are made by these statements. [`reader`](super::super::Projection::reader) opens it for queries.
     ///
-    /// After a rebuild the file that was read before stays until the next one begins.
+    /// One projection at a time has it open, in this process or another. After a rebuild the file that was read before stays until the next
+    /// one begins.
     pub fn owned(path: impl AsRef<Path>, schema: impl Into<String>) -> Self {
         Self::new(Place::Own { path: path.as_ref().to_owned() }, schema.into())
     }
