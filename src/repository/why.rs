@@ -45,7 +45,7 @@ impl<A: Aggregate> Repository<A> {
     /// # use annals::{Aggregate, Annals, Context};
     /// # use serde::{Deserialize, Serialize};
     /// # #[derive(Default, Serialize)] struct Door { opened: u64, is_locked: bool }
-    /// # #[derive(Serialize, Deserialize)] enum Event { Opened, Locked }
+    /// # #[derive(Clone, Serialize, Deserialize)] enum Event { Opened, Locked }
     /// # impl Aggregate for Door {
     /// #   const TYPE: &'static str = "door";
     /// #   type Id = str; type Event = Event; type Command = Event; type Services = ();

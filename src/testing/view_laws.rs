@@ -44,7 +44,7 @@ use crate::view::ViewBuilder;
 ///     annals.of::<Counter>()?.execute("visits", step as u64)?;
 ///     Ok(())
 /// })?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
 /// ```
 ///
 /// # The laws
