@@ -201,15 +201,23 @@ impl<K: Keep> Desk<K> {
         let next = Checkpoint { position, event, ..self.checkpoint.clone() };
         let mut failed = None;
         let changed = self.keeper.keep(&next, &mut |view| {
-            for event in range.clone().filter_map(|place| batch.get(place)) {
+            for place in range.clone() {
+                let Some(event) = batch.get(place) else { continue };
                 let position = event.position();
                 if next.has_parked(position) {
                     continue;
                 }
-                call(&self.handlers, view, event).inspect_err(|error| {
-                    failed = (!K::is_own(error)).then_some(position);
+                call(&self.handlers, view, event).map_err(|error| {
+                    failed = (!K::is_own(&error)).then_some(position);
                     // Until it is known again, before anybody can read what the keeper makes of it.
                     self.board.note(|notes| notes.shown = Position::START);
+                    match batch.get(place) {
+                        // A panic has taken the event along.
+                        Some(event) if error.stream().is_none() => {
+                            error.in_stream(event.stream().to_stream_id())
+                        }
+                        _ => error,
+                    }
                 })?;
             }
             Ok(())

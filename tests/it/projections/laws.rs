@@ -90,6 +90,7 @@ laws! {
         let error = projection.run_until_caught_up().unwrap_err();
         assert_eq!((error.kind(), error.position()), (&ErrorKind::View, Some(Position::new(2))));
         assert!(error.to_string().contains("no good: 2"), "{error}");
+        assert_eq!(error.stream().unwrap().to_string(), "account/bob");
         assert_eq!(subject.shown(&projection.reader()), refolded(&annals, &[2, 3, 4, 5, 6]));
         faults.panic_at([]);
         projection.resume();
