@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use chrono::{DateTime, Utc};
 
@@ -116,6 +117,10 @@ pub enum ErrorKind {
     /// The handler of a view failed; the source is what it returned. Correct it, and build the view anew; a projection tries the
     /// event again when it is [resumed](crate::projection::Projection::resume).
     View,
+    /// A process manager could not do something for an instance; the detail says why, and
+    /// [`stuck`](crate::process::ProcessManager::stuck) whether it is tried again. Or one of its routes failed at an event: correct it,
+    /// and [resume](crate::process::ProcessManager::resume) the manager. Nothing is lost.
+    Process,
     /// What a projection keeps its view in failed, as a database; the source says how. The view and its checkpoint are as they were
     /// before. Mend the cause, and resume the projection.
     ReadModel,
@@ -153,7 +158,8 @@ pub enum ErrorKind {
     NoStore,
     /// A store is to be made in a directory that holds files of one. Nothing was changed. Choose an empty directory.
     Occupied,
-    /// Somebody has the store open for writing already. Use the handle that is open, or wait for the other process to end.
+    /// Somebody has the store open for writing already, or a process manager of the name is at work. Use the handle that is open, or
+    /// wait for the other process to end.
     InUse,
     /// The store was opened to be read: nothing can be appended through this handle, and nothing was written. Append through the
     /// process that has the store open for writing.
@@ -215,6 +221,7 @@ impl fmt::Display for ErrorKind {
             Self::OtherStore => write!(f, "it is another store"),
             Self::AggregateType => write!(f, "two aggregate types claim the same stream"),
             Self::View => write!(f, "the handler of a view failed"),
+            Self::Process => write!(f, "a process does not get on"),
             Self::ReadModel => write!(f, "what a projection is kept in failed"),
             Self::Checkpoint => write!(f, "the checkpoint does not belong to this store"),
             Self::Revision { kept } => write!(f, "the view was made by revision {kept}"),
@@ -227,7 +234,7 @@ impl fmt::Display for ErrorKind {
             }
             Self::NoStore => write!(f, "there is no store in the directory"),
             Self::Occupied => write!(f, "the directory is taken"),
-            Self::InUse => write!(f, "the store is open already"),
+            Self::InUse => write!(f, "it is in use already"),
             Self::ReadOnly => write!(f, "the store is open to be read only"),
             Self::IndexBehind { limit } => {
                 write!(f, "more than {limit} bytes of the log are covered by no index run")
@@ -390,4 +397,25 @@ impl From<InvalidName> for Error {
     fn from(source: InvalidName) -> Self {
         Self::new(ErrorKind::InvalidName).caused_by(source)
     }
+}
+
+/// What a call gives, or what a panic in it says. What the call has changed by then is not to be looked at.
+pub(crate) fn caught<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        format!("it panicked: {}", text.unwrap_or("without a message"))
+    })
+}
+
+/// An error and what brought it about, as one text.
+pub(crate) fn with_sources(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }

@@ -100,3 +100,10 @@ impl fmt::Display for SchemaVersion {
         fmt::Display::fmt(&self.0, f)
     }
 }
+
+impl Position {
+    /// The position before this one; the start has none, and stays.
+    pub(crate) fn before(self) -> Self {
+        Self::new(self.get().saturating_sub(1))
+    }
+}

@@ -362,7 +362,11 @@ impl fmt::Debug for RecordedEvent<'_> {
 impl Metadata {
     /// Metadata for what happens because of `event`: its correlation is carried on, and it is named as the cause.
     pub fn caused_by(event: &RecordedEvent<'_>) -> Self {
-        let metadata = Self::new().with_causation(event.event_id());
+        Self::new().because_of(event)
+    }
+
+    pub(crate) fn because_of(self, event: &RecordedEvent<'_>) -> Self {
+        let metadata = self.with_causation(event.event_id());
         match event.correlation() {
             Some(correlation) => metadata.with_correlation(correlation),
             None => metadata,

@@ -200,6 +200,11 @@ impl Category {
         }
         Ok(Self(name.into()))
     }
+
+    /// A category that annals keeps for itself.
+    pub(crate) fn reserved(name: &'static str) -> Self {
+        Self(name.into())
+    }
 }
 
 name! {

@@ -4,15 +4,14 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::board::Board;
 use super::checkpoint::Checkpoint;
-use super::core::Core;
 use super::desk::{Desk, Settings};
 use super::handle::Projection;
 use super::keep::Keep;
 use super::policy::ErrorPolicy;
 use super::worker::Worker;
 use crate::error::{Error, ErrorKind};
+use crate::runner::{Board, Runner};
 use crate::subscription::Subscription;
 use crate::view::ViewBuilder;
 
@@ -112,8 +111,9 @@ impl<K: Keep> ProjectionBuilder<K> {
         let subscription = Subscription::new(&backing.store, filter.clone());
         let subscription = subscription.after(desk.checkpoint.position);
         let reader = desk.keeper.reader();
-        let name = desk.handlers.name.clone();
-        Ok(Projection::new(name, Core::new(Worker { subscription, desk }), filter, reader))
+        let (name, board) = (desk.handlers.name.clone(), Arc::clone(&desk.board));
+        let runner = Runner::new(&name, &backing, &board, Worker { subscription, desk });
+        Ok(Projection::new(runner, filter, reader))
     }
 
     /// Opens the projection, and lets it follow the log on a thread of its own.

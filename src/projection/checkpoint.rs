@@ -5,10 +5,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind};
-use crate::event::Batch;
 use crate::id::{EventId, EventType, StreamId};
 use crate::position::Position;
-use crate::store::{Batches, EventStore, Query};
+use crate::store::{EventStore, event_at};
 
 /// How far a projection is, and in which log: what is kept together with its view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,18 +43,6 @@ pub struct Parked {
     pub error: String,
     /// When that was.
     pub at: DateTime<Utc>,
-}
-
-pub(super) fn before(position: Position) -> Position {
-    Position::new(position.get().saturating_sub(1))
-}
-
-/// The event at a position, alone in a batch; an empty batch if there is none.
-pub(super) fn event_at(store: &dyn EventStore, position: Position) -> Result<Batch, Error> {
-    let query = Query::default().after(before(position)).up_to(position);
-    let mut batches = Batches::new(store, query);
-    let found = batches.find(|batch| !matches!(batch, Ok(batch) if batch.is_empty()));
-    found.unwrap_or_else(|| Ok(Batch::new()))
 }
 
 impl Checkpoint {

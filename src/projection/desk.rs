@@ -1,21 +1,18 @@
 //! What a projection does with the events that it is given.
 
-use std::any::Any;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::board::Board;
-use super::checkpoint::{Checkpoint, before};
+use super::checkpoint::Checkpoint;
 use super::keep::{Keep, Standing};
 use super::policy::ErrorPolicy;
-use super::status::State;
 use crate::backing::Backing;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, caught, with_sources};
 use crate::event::{Batch, RecordedEvent};
 use crate::position::Position;
+use crate::runner::{Board, State, Step};
 use crate::view::Handlers;
 
 /// Everything of a worker but what it reads from.
@@ -51,21 +48,6 @@ pub(super) struct Trouble {
     /// When it is tried again.
     due: DateTime<Utc>,
     pub(super) error: String,
-}
-
-/// What a step has come to.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// There may be more to do.
-    Done,
-    /// There is nothing to do up to here.
-    CaughtUp(Position),
-    /// There is nothing to do before this time.
-    Wait(DateTime<Utc>),
-    /// Nothing is done any more.
-    Failed,
-    /// The store is closed.
-    Over,
 }
 
 /// Why a batch is not done.
@@ -136,7 +118,7 @@ impl<K: Keep> Desk<K> {
         if trouble.position != event.map(RecordedEvent::position) {
             return None;
         }
-        if trouble.tries > self.settings.policy.retries {
+        if !self.settings.policy.backoff.goes_on_after(trouble.tries) {
             return Some(Step::Failed);
         }
         (trouble.due > self.backing.clock.now()).then_some(Step::Wait(trouble.due))
@@ -150,8 +132,7 @@ impl<K: Keep> Desk<K> {
         let before = self.trouble.take().filter(|trouble| trouble.position == position);
         let tries = before.map_or(1, |trouble| trouble.tries.saturating_add(1));
         let now = self.backing.clock.now();
-        let policy = &self.settings.policy;
-        let due = now.checked_add_signed(policy.delay(tries)).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let due = self.settings.policy.backoff.due(tries, now);
         self.trouble = Some(Trouble { position, tries, due, error: with_sources(&error) });
         self.board.note(|notes| {
             notes.errors += 1;
@@ -187,7 +168,7 @@ impl<K: Keep> Desk<K> {
     fn end_of_chunk(&self, batch: &Batch, from: usize) -> usize {
         let most = from.saturating_add(self.settings.batch).min(batch.len());
         let suspect = self.trouble.as_ref().and_then(|trouble| trouble.position);
-        match suspect.map(|suspect| batch.count_up_to(before(suspect))) {
+        match suspect.map(|suspect| batch.count_up_to(suspect.before())) {
             Some(suspect) if suspect == from => from + 1,
             Some(suspect) if suspect > from => most.min(suspect),
             _ => most,
@@ -252,7 +233,7 @@ impl<K: Keep> Desk<K> {
             self.trouble = None;
         }
         self.show(position);
-        if may_be_more { Step::Done } else { Step::CaughtUp(position) }
+        if may_be_more { Step::Done } else { Step::CaughtUp(position, None) }
     }
 }
 
@@ -264,27 +245,10 @@ pub(super) fn call<V>(
 ) -> Result<(), Error> {
     let position = event.position();
     // After an error the keeper gives up what was changed, so nobody sees what a panic has left.
-    match catch_unwind(AssertUnwindSafe(|| handlers.handle(view, event))) {
+    match caught(|| handlers.handle(view, event)) {
         Ok(handled) => handled.map_err(|unhandled| unhandled.error),
-        Err(panic) => Err(Error::new(ErrorKind::View)
-            .detail(format!("{}: it panicked: {}", handlers.name, message_of(&*panic)))
+        Err(message) => Err(Error::new(ErrorKind::View)
+            .detail(format!("{}: {message}", handlers.name))
             .at_position(position)),
     }
-}
-
-fn message_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
-}
-
-/// An error and what brought it about, as one text.
-pub(super) fn with_sources(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -18,14 +18,13 @@ mod at_least_once;
 mod sqlite;
 mod policy;
 mod status;
-mod board;
 mod desk;
 mod parking;
 mod worker;
-mod core;
 mod handle;
 mod builder;
 
+pub use crate::runner::{Lag, State};
 pub use at_least_once::AtLeastOnce;
 pub use builder::ProjectionBuilder;
 pub use checkpoint::{Checkpoint, Parked};
@@ -35,4 +34,4 @@ pub use memory::{Memory, MemoryReader};
 pub use policy::ErrorPolicy;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Sqlite, SqliteReader};
-pub use status::{Lag, State, Status};
+pub use status::Status;

@@ -1,11 +1,12 @@
 //! Events that are put aside.
 
-use super::checkpoint::{Checkpoint, Parked, event_at};
-use super::desk::{Desk, Halt, call, with_sources};
+use super::checkpoint::{Checkpoint, Parked};
+use super::desk::{Desk, Halt, call};
 use super::keep::Keep;
-use crate::error::Error;
+use crate::error::{Error, with_sources};
 use crate::event::{Batch, RecordedEvent};
 use crate::position::Position;
+use crate::store::event_at;
 
 /// How many events are parked at most: where more cannot be handled, it is not the fault of one of them.
 const PARKED_MAX: usize = 100;

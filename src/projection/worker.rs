@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::desk::{Desk, Halt, Step};
+use super::desk::{Desk, Halt};
 use super::keep::Keep;
 use crate::error::Error;
 use crate::position::Position;
+use crate::runner::{Step, Work};
 use crate::subscription::Subscription;
 
 /// Reads the log, and lets the view be changed, one step at a time.
@@ -14,9 +15,8 @@ pub(super) struct Worker<K: Keep> {
     pub(super) desk: Desk<K>,
 }
 
-impl<K: Keep> Worker<K> {
-    /// Handles what can be read at once, until the worker is told more than this.
-    pub(super) fn step(&mut self, calls: u64) -> Step {
+impl<K: Keep> Work for Worker<K> {
+    fn step(&mut self, calls: u64) -> Step {
         if self.desk.board.notes().calls != calls {
             return Step::Done;
         }
@@ -40,6 +40,12 @@ impl<K: Keep> Worker<K> {
         }
     }
 
+    fn fail(&mut self, error: Error) {
+        self.desk.fail(error, None);
+    }
+}
+
+impl<K: Keep> Worker<K> {
     /// Finds out where the view stands, if something has failed.
     fn settle(&mut self) -> Result<(), Error> {
         if self.desk.is_unsettled {

@@ -21,13 +21,16 @@ pub(crate) struct Binding<A: Aggregate> {
     pub(crate) services: Arc<A::Services>,
     pub(crate) codec: Arc<EventCodec<A::Event>>,
     pub(crate) category: Category,
-    pub(super) snapshots: Option<SnapshotPlan<A>>,
+    pub(crate) snapshots: Option<SnapshotPlan<A>>,
 }
 
 impl<A: Aggregate> Binding<A> {
-    /// Checks the aggregate's names, event type and upcasters.
-    pub(crate) fn new(backing: Arc<Backing>, services: Arc<A::Services>) -> Result<Self, Error> {
-        let category = Category::new(A::TYPE)?;
+    /// Checks the aggregate's event type and upcasters.
+    pub(crate) fn new(
+        backing: Arc<Backing>,
+        services: Arc<A::Services>,
+        category: Category,
+    ) -> Result<Self, Error> {
         let codec = Arc::new(EventCodec::new(A::upcasters())?);
         Ok(Self { backing, services, codec, category, snapshots: None })
     }

@@ -15,7 +15,7 @@ use crate::aggregate::{Aggregate, Recorded};
 use crate::at::At;
 use crate::backing::Backing;
 use crate::error::Error;
-use crate::id::StreamId;
+use crate::id::{Category, StreamId};
 use crate::position::Version;
 use crate::snapshot::SnapshotPlan;
 use crate::subscription::Subscription;
@@ -54,7 +54,7 @@ pub struct Repository<A: Aggregate> {
 
 impl<A: Aggregate> Repository<A> {
     pub(crate) fn new(backing: Arc<Backing>, services: Arc<A::Services>) -> Result<Self, Error> {
-        Binding::new(backing, services).map(|binding| Self { binding })
+        Binding::new(backing, services, Category::new(A::TYPE)?).map(|binding| Self { binding })
     }
 
     pub(crate) fn binding(&self) -> &Binding<A> {

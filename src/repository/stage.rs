@@ -141,6 +141,11 @@ impl<A: Aggregate> Stage<A> {
         Ok(())
     }
 
+    /// After what was decided is [written](Self::written): nothing is decided yet.
+    pub(crate) fn begin_again(&mut self) {
+        self.events.clear();
+    }
+
     pub(super) fn into_outcome(self, ids: Vec<EventId>, occasion: &Occasion) -> Outcome<A> {
         let correlation = occasion.metadata.correlation();
         let (loaded, events) = (self.loaded, self.events);

@@ -280,6 +280,14 @@ impl Iterator for Batches<'_> {
     }
 }
 
+/// The event at a position, alone in a batch; an empty batch if there is none.
+pub(crate) fn event_at(store: &dyn EventStore, position: Position) -> Result<Batch, Error> {
+    let query = Query::default().after(position.before()).up_to(position);
+    let mut batches = Batches::new(store, query);
+    let found = batches.find(|batch| !matches!(batch, Ok(batch) if batch.is_empty()));
+    found.unwrap_or_else(|| Ok(Batch::new()))
+}
+
 /// The events of a read, one by one, each free to be kept. After an error it tries again at the same place.
 #[derive(Debug)]
 pub struct Events<'s> {

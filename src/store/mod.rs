@@ -12,8 +12,8 @@ mod file;
 pub use commit::{
     AppendError, Appended, Commit, Condition, Conflict, Expected, Guard, Limits, StreamWrite,
 };
-pub(crate) use event_store::judge_requirements;
 pub use event_store::{Batches, EventStore, Events, Head};
+pub(crate) use event_store::{event_at, judge_requirements};
 pub use file::care;
 pub use file::{
     CutTail, Durability, FileOptions, FileStore, Follower, RecoveryReport, Statistics, Upkeep,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::clock::ManualClock;
 use crate::aggregate::Aggregate;
 use crate::annals::Annals;
-use crate::error::Error;
+use crate::error::{Error, with_sources};
 use crate::event::{Metadata, NewEvent};
 use crate::id::EventType;
 use crate::position::SchemaVersion;
@@ -194,21 +194,7 @@ impl<'i, A: Aggregate> Then<'i, A> {
 fn succeed<T>(result: Result<T, Error>) -> T {
     match result {
         Ok(value) => value,
-        Err(error) => panic!("{error}{}", Causes(&error)),
-    }
-}
-
-/// What brought an error about, in one line.
-pub(super) struct Causes<'a>(pub(super) &'a Error);
-
-impl fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut cause = std::error::Error::source(self.0);
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+        Err(error) => panic!("{}", with_sources(&error)),
     }
 }
 

@@ -7,10 +7,9 @@ use std::path::Path;
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 
-use super::scenario::Causes;
 use crate::aggregate::Aggregate;
 use crate::codec::{Content, EventCodec, Name};
-use crate::error::Error;
+use crate::error::{Error, with_sources};
 use crate::event::{CommitPlace, NewEvent, Placement, RecordedEvent};
 use crate::id::{Category, EventId, EventType, StreamId};
 use crate::position::{Position, SchemaVersion, Version};
@@ -132,7 +131,7 @@ impl std::error::Error for SchemaLockError {}
 
 impl From<Error> for SchemaLockError {
     fn from(error: Error) -> Self {
-        Self { findings: vec![format!("{error}{}", Causes(&error))] }
+        Self { findings: vec![with_sources(&error)] }
     }
 }
 
@@ -229,7 +228,7 @@ impl SchemaLock {
         }
         for Sample { stored, .. } in &locked.samples {
             if let Err(error) = (self.meaning)(stored) {
-                findings.push(format!("the sample {stored}: {error}{}", Causes(&error)));
+                findings.push(format!("the sample {stored}: {}", with_sources(&error)));
             }
         }
         findings

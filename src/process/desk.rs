@@ -1,0 +1,412 @@
+//! What a process manager does for the instances.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::lane::{Lane, Task};
+use super::ledger::Note;
+use super::notebook::Notebook;
+use super::route::{Job, Registered};
+use crate::aggregate::{Aggregate, AggregateId, Recorded};
+use crate::backing::Backing;
+use crate::backoff::Backoff;
+use crate::clock::to_micros;
+use crate::error::{Error, ErrorKind, caught, with_sources};
+use crate::event::{Metadata, RecordedEvent};
+use crate::id::{StreamId, Tag};
+use crate::position::{Position, Version};
+use crate::repository::{ExecuteError, Refusal, Repository};
+use crate::runner::{Board, State};
+use crate::store::{Clause, Events, Query, event_at};
+
+/// What a manager is made of.
+pub(super) struct Plan<P: Aggregate> {
+    pub(super) name: String,
+    pub(super) instances: Repository<P>,
+    /// In the order in which they were registered, which numbers the commands of an event.
+    pub(super) routes: Vec<Registered>,
+    pub(super) on_refusal: Option<Box<OnRefusal<P>>>,
+    pub(super) deadline: Option<Box<Deadline<P>>>,
+    pub(super) backoff: Backoff,
+}
+
+pub(super) type OnRefusal<P> =
+    dyn Fn(&Recorded<'_, P>, &Refusal) -> Option<<P as Aggregate>::Command> + Send;
+
+pub(super) type Deadline<P> =
+    dyn Fn(&P) -> Option<(DateTime<Utc>, <P as Aggregate>::Command)> + Send;
+
+/// Everything of a manager but what it reads from.
+pub(super) struct Desk<P: Aggregate> {
+    pub(super) backing: Arc<Backing>,
+    pub(super) board: Arc<Board>,
+    pub(super) plan: Plan<P>,
+    pub(super) notebook: Notebook,
+    /// Everything up to here is done, or waits in a queue; what is written may say less.
+    pub(super) position: Position,
+    /// What waits in a queue and is tried again: how often it was, and when it will be.
+    pub(super) troubles: BTreeMap<(Lane, String), (u32, DateTime<Utc>)>,
+    /// Up to here, the manager may do what it, or one before it, has done already.
+    pub(super) repeats_up_to: Position,
+}
+
+/// What became of something that was to be done for an instance. An error that is not about the instance is none of it.
+type Done<T = ()> = Result<Result<T, Problem>, Error>;
+
+/// Why something could not be done.
+struct Problem {
+    reason: String,
+    /// Another try would come to the same.
+    is_final: bool,
+}
+
+/// What an instance is to be told, and when, if it is still at this version.
+struct Due<P: Aggregate> {
+    at: DateTime<Utc>,
+    version: Version,
+    command: P::Command,
+}
+
+/// What is wrong with a process that would have the same deadline again and again.
+#[derive(Debug, thiserror::Error)]
+#[error("its deadline of {0} has been seen to, and is still there")]
+struct StillThere(DateTime<Utc>);
+
+impl<P: Aggregate> Desk<P> {
+    /// Goes back to what is written.
+    pub(super) fn settle(&mut self) -> Result<(), Error> {
+        self.notebook.reopen()?;
+        self.repeats_up_to = self.backing.store.head()?.acknowledged;
+        let (ledger, now) = (self.notebook.ledger(), self.backing.clock.now());
+        self.position = ledger.position;
+        self.troubles.clear();
+        for lane in [Lane::Inbox, Lane::Outbox] {
+            let waiting = ledger.queues(lane).iter().filter(|(_, queue)| queue.stuck.is_none());
+            self.troubles.extend(waiting.map(|(instance, _)| ((lane, instance.clone()), (0, now))));
+        }
+        self.show();
+        Ok(())
+    }
+
+    /// Says how things are.
+    pub(super) fn show(&self) {
+        let ledger = self.notebook.ledger();
+        let queues = ledger.queues(Lane::Inbox).len() + ledger.queues(Lane::Outbox).len();
+        self.board.note(|notes| {
+            notes.state = State::Following;
+            notes.shown = self.position;
+            notes.waiting = self.troubles.len();
+            notes.parked = queues - self.troubles.len();
+            notes.deadlines = ledger.deadlines();
+        });
+    }
+
+    fn note(&mut self, note: Note) -> Result<(), Error> {
+        self.notebook.take(note, Metadata::new())
+    }
+
+    /// Writes what was noted, and how far everything is.
+    pub(super) fn write(&mut self) -> Result<(), Error> {
+        self.notebook.write(self.position)
+    }
+
+    /// The commands that an event brings about.
+    fn jobs(&self, event: &RecordedEvent<'_>) -> Result<Vec<Job>, Error> {
+        let mut jobs = Vec::new();
+        for (category, route) in &self.plan.routes {
+            if event.stream().is_in(category) {
+                let routed = caught(|| route(event.clone(), &mut jobs));
+                routed.unwrap_or_else(|message| {
+                    let (stream, position) = (event.stream().to_stream_id(), event.position());
+                    let detail = format!("a route of {}: {message}", self.plan.name);
+                    let error = Error::new(ErrorKind::Process).detail(detail);
+                    Err(error.in_stream(stream).at_position(position))
+                })?;
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// Does what an event asks for, or lets it wait.
+    pub(super) fn handle(&mut self, event: &RecordedEvent<'_>) -> Result<(), Error> {
+        let position = event.position();
+        for (number, job) in (0..).zip(self.jobs(event)?) {
+            let (lane, instance) = (job.lane, job.instance.clone());
+            let task = Task::Command { position, number };
+            if self.notebook.ledger().has_ended(&instance) {
+                continue;
+            }
+            if self.notebook.ledger().waits(lane, &instance) {
+                self.note(Note::Queued { lane, instance, task })?;
+            } else if let Err(problem) = self.carry_out(event, number, job)? {
+                self.note(Note::Queued { lane, instance: instance.clone(), task })?;
+                self.fail(lane, &instance, problem, Metadata::caused_by(event))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out a command.
+    fn carry_out(&self, event: &RecordedEvent<'_>, number: u32, job: Job) -> Done {
+        let key = format!("{}/{}/{number}", self.plan.name, event.event_id());
+        let refused = format!("{key}/refused");
+        let (lane, instance) = (job.lane, job.instance.clone());
+        if lane == Lane::Outbox
+            && event.position() <= self.repeats_up_to
+            && self.was_told(&instance, &refused)?
+        {
+            return Ok(Ok(()));
+        }
+        judge(caught(|| {
+            let (ordinal, metadata) = (job.ordinal, Metadata::caused_by(event));
+            let refusal = match (job.carry_out)(metadata.clone(), key) {
+                Err(ExecuteError::Refused(refusal)) if lane == Lane::Outbox => refusal,
+                answer => return answer,
+            };
+            match self.told_of_refusal(event, ordinal, &refusal)? {
+                Some(command) => self.tell(&instance, command, metadata, refused),
+                None => Err(ExecuteError::Refused(refusal)),
+            }
+        }))
+    }
+
+    /// What the instance is told when what it asked for is refused.
+    fn told_of_refusal(
+        &self,
+        event: &RecordedEvent<'_>,
+        ordinal: u32,
+        refusal: &Refusal,
+    ) -> Result<Option<P::Command>, Error> {
+        let Some(on_refusal) = &self.plan.on_refusal else { return Ok(None) };
+        let mut command = None;
+        let codec = &self.plan.instances.binding().codec;
+        Recorded::<P>::read(codec, event.clone(), |recorded| {
+            if recorded.ordinal() == ordinal {
+                command = on_refusal(&recorded, refusal);
+            }
+            Ok(())
+        })?;
+        Ok(command)
+    }
+
+    fn tell(
+        &self,
+        instance: &str,
+        command: P::Command,
+        metadata: Metadata,
+        key: String,
+    ) -> Result<(), ExecuteError<Refusal>> {
+        let id = P::Id::from_key(instance)?;
+        let execution = self.plan.instances.to(&id).with(metadata).once(key);
+        execution.execute(command).map(drop).map_err(ExecuteError::boxed)
+    }
+
+    fn stream(&self, instance: &str) -> Result<StreamId, Error> {
+        Ok(StreamId::new(&self.plan.instances.binding().category, instance)?)
+    }
+
+    /// Whether the instance has events of this key.
+    fn was_told(&self, instance: &str, key: &str) -> Result<bool, Error> {
+        let told = Clause::new().stream(self.stream(instance)?).tag(Tag::once(key)?);
+        let told = Events::new(&self.backing.store, Query::new(told)).next().transpose()?;
+        Ok(told.is_some())
+    }
+
+    /// Takes note that the first in a lane could not be done.
+    fn fail(
+        &mut self,
+        lane: Lane,
+        instance: &str,
+        problem: Problem,
+        metadata: Metadata,
+    ) -> Result<(), Error> {
+        let now = self.backing.clock.now();
+        let key = (lane, instance.to_owned());
+        let tries = self.troubles.get(&key).map_or(1, |(tries, _)| tries.saturating_add(1));
+        let error = Error::new(ErrorKind::Process).detail(problem.reason.clone());
+        let error = Arc::new(error.in_stream(self.stream(instance)?));
+        self.board.note(|notes| {
+            notes.errors += 1;
+            notes.last_error = Some(error);
+        });
+        if !problem.is_final && self.plan.backoff.goes_on_after(tries) {
+            self.troubles.insert(key, (tries, self.plan.backoff.due(tries, now)));
+            return Ok(());
+        }
+        self.troubles.remove(&key);
+        let (instance, reason, at) = (instance.to_owned(), problem.reason, to_micros(now));
+        self.notebook.take(Note::Stuck { lane, instance, reason, at }, metadata)
+    }
+
+    /// Tries again what is to be tried by now.
+    pub(super) fn try_again(&mut self) -> Result<(), Error> {
+        let now = self.backing.clock.now();
+        let due = self.troubles.iter().filter(|(_, (_, due))| *due <= now);
+        let due: Vec<_> = due.map(|(key, _)| key.clone()).collect();
+        for (lane, instance) in due {
+            while let Some(task) = self.notebook.ledger().first(lane, &instance) {
+                let (cause, done) = self.carry_out_task(&instance, task)?;
+                if let Err(problem) = done {
+                    self.fail(lane, &instance, problem, cause)?;
+                    break;
+                }
+                self.troubles.remove(&(lane, instance.clone()));
+                self.note(Note::Done { lane, instance: instance.clone() })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what waits, and tells what that is because of.
+    fn carry_out_task(
+        &mut self,
+        instance: &str,
+        task: Task,
+    ) -> Result<(Metadata, Result<(), Problem>), Error> {
+        let Task::Command { position, number } = task else {
+            let now = self.backing.clock.now();
+            return Ok((self.cause_of_deadline(instance)?, self.see_to_deadline(instance, now)?));
+        };
+        let batch = event_at(&self.backing.store, position)?;
+        let Some(event) = batch.get(0) else { return Ok((Metadata::new(), Ok(()))) };
+        let place = usize::try_from(number).unwrap_or(usize::MAX);
+        let done = match self.jobs(&event)?.into_iter().nth(place) {
+            Some(job) => self.carry_out(&event, number, job)?,
+            // The routes are others by now.
+            None => Ok(()),
+        };
+        Ok((Metadata::caused_by(&event), done))
+    }
+
+    /// Sees to the deadlines that are over at this time.
+    pub(super) fn see_to_deadlines(&mut self, until: DateTime<Utc>) -> Result<bool, Error> {
+        let mut any = false;
+        while let Some((at, instance)) = self.notebook.ledger().next_due() {
+            if at > until {
+                break;
+            }
+            let instance = instance.to_owned();
+            // What was decided before the deadline is not decided again behind it.
+            if self.position > self.notebook.ledger().position {
+                self.write()?;
+            }
+            any = true;
+            if let Err(problem) = self.see_to_deadline(&instance, until)? {
+                let (lane, task) = (Lane::Inbox, Task::Deadline);
+                self.note(Note::Queued { lane, instance: instance.clone(), task })?;
+                let cause = self.cause_of_deadline(&instance)?;
+                self.fail(lane, &instance, problem, cause)?;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Notes which deadline an instance has; if it is over at this time, the instance is told first.
+    fn see_to_deadline(&mut self, instance: &str, until: DateTime<Utc>) -> Done {
+        let due = judge(caught(|| match self.deadline(instance)? {
+            Some(due) if due.at <= until => self.tell_deadline(instance, due),
+            due => Ok(due.map(|due| due.at)),
+        }))?;
+        self.note_deadline(instance, due)
+    }
+
+    /// Notes which deadline an instance has.
+    pub(super) fn look_at_deadline(&mut self, instance: &str) -> Result<(), Error> {
+        if self.plan.deadline.is_none() || self.notebook.ledger().has_ended(instance) {
+            return Ok(());
+        }
+        let due = judge(caught(|| Ok(self.deadline(instance)?.map(|due| due.at))))?;
+        if let Err(problem) = self.note_deadline(instance, due)? {
+            let (lane, task) = (Lane::Inbox, Task::Deadline);
+            let is_first = !self.notebook.ledger().waits(lane, instance);
+            self.note(Note::Queued { lane, instance: instance.to_owned(), task })?;
+            if is_first {
+                let cause = self.cause_of_deadline(instance)?;
+                self.fail(lane, instance, problem, cause)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note_deadline(
+        &mut self,
+        instance: &str,
+        due: Result<Option<DateTime<Utc>>, Problem>,
+    ) -> Done {
+        match due {
+            Ok(at) if at != self.notebook.ledger().due(instance) => {
+                self.note(Note::DueAt { instance: instance.to_owned(), at }).map(Ok)
+            }
+            due => Ok(due.map(drop)),
+        }
+    }
+
+    /// The deadline that an instance has.
+    fn deadline(&self, instance: &str) -> Result<Option<Due<P>>, ExecuteError<Refusal>> {
+        let Some(deadline) = &self.plan.deadline else { return Ok(None) };
+        let id = P::Id::from_key(instance)?;
+        let loaded = self.plan.instances.load(&id)?;
+        let version = loaded.version();
+        Ok(deadline(loaded.state()).map(|(at, command)| Due {
+            at: to_micros(at),
+            version,
+            command,
+        }))
+    }
+
+    /// Tells an instance that its deadline is over, and gives the one that it has then.
+    fn tell_deadline(
+        &self,
+        instance: &str,
+        due: Due<P>,
+    ) -> Result<Option<DateTime<Utc>>, ExecuteError<Refusal>> {
+        let (at, id) = (due.at, P::Id::from_key(instance)?);
+        let key = format!("{}/deadline/{}", self.plan.name, at.timestamp_micros());
+        let execution = self.plan.instances.to(&id).with(self.cause_of_deadline(instance)?);
+        match execution.once(key).at(due.version).execute(due.command) {
+            // Something has happened to it by now: its deadline is to be looked up again.
+            Err(ExecuteError::Conflict(_)) => return Ok(Some(at)),
+            told => told.map_err(ExecuteError::boxed)?,
+        };
+        match self.deadline(instance)? {
+            Some(next) if next.at <= at => Err(ExecuteError::Refused(Refusal::new(StillThere(at)))),
+            next => Ok(next.map(|next| next.at)),
+        }
+    }
+
+    /// What comes of a deadline comes of the last event of the instance.
+    fn cause_of_deadline(&self, instance: &str) -> Result<Metadata, Error> {
+        let last = Query::new(self.stream(instance)?).backwards().limit(NonZeroU64::MIN);
+        let last = Events::new(&self.backing.store, last).next().transpose()?;
+        Ok(last.map_or_else(Metadata::new, |event| Metadata::caused_by(&event)))
+    }
+
+    /// When something is to be done next that is not because of an event.
+    pub(super) fn next_due(&self) -> Option<DateTime<Utc>> {
+        let deadline = self.notebook.ledger().next_due().map(|(at, _)| at);
+        self.troubles.values().map(|(_, due)| *due).chain(deadline).min()
+    }
+}
+
+/// Tells what is wrong with an instance from what is wrong with the store.
+fn judge<T>(answer: Result<Result<T, ExecuteError<Refusal>>, String>) -> Done<T> {
+    let error = match answer {
+        Ok(Ok(done)) => return Ok(Ok(done)),
+        Ok(Err(error)) => error,
+        Err(reason) => return Ok(Err(Problem { reason, is_final: true })),
+    };
+    let reason = with_sources(&error);
+    match error {
+        ExecuteError::Store(error) if is_of_the_store(error.kind()) => Err(error),
+        ExecuteError::Refused(_) => Ok(Err(Problem { reason, is_final: true })),
+        _ => Ok(Err(Problem { reason, is_final: false })),
+    }
+}
+
+fn is_of_the_store(kind: &ErrorKind) -> bool {
+    use ErrorKind::{Closed, Forked, Poisoned, ReadOnly, StorageFull, Store};
+    matches!(kind, Closed | Forked | Poisoned | ReadOnly | StorageFull | Store)
+}

@@ -1,0 +1,88 @@
+//! Where a manager takes its notes.
+
+use std::sync::Arc;
+
+use super::ledger::{Ledger, Note};
+use crate::aggregate::{Aggregate, Occasion};
+use crate::backing::Backing;
+use crate::clock::to_micros;
+use crate::error::{Error, ErrorKind};
+use crate::event::Metadata;
+use crate::id::{Category, StreamId};
+use crate::position::{Position, Version};
+use crate::repository::{Binding, ExecuteError, Stage};
+use crate::snapshot::SnapshotPlan;
+use crate::store::{AppendError, Commit};
+
+/// After how many notes a snapshot of what they come to is taken.
+const SNAPSHOT_EVERY: u64 = 500;
+
+/// The ledger of a manager, with notes that are taken and not yet written.
+pub(super) struct Notebook {
+    binding: Binding<Ledger>,
+    name: String,
+    pub(super) stream: StreamId,
+    stage: Stage<Ledger>,
+}
+
+impl Notebook {
+    pub(super) fn open(backing: &Arc<Backing>, name: &str) -> Result<Self, Error> {
+        let category = Category::reserved(Ledger::TYPE);
+        let mut binding = Binding::new(Arc::clone(backing), Arc::new(()), category)?;
+        let mut plan = SnapshotPlan::new(binding.codec.histories());
+        plan.is_due = Arc::new(|last, now| now.get() - last.get() >= SNAPSHOT_EVERY);
+        binding.snapshots = Some(plan);
+        let stream = binding.stream(name)?;
+        let stage = Stage::of(stream.clone(), binding.load(&stream)?);
+        Ok(Self { binding, name: name.to_owned(), stream, stage })
+    }
+
+    /// Goes back to what is written.
+    pub(super) fn reopen(&mut self) -> Result<(), Error> {
+        self.stage = Stage::of(self.stream.clone(), self.binding.load(&self.stream)?);
+        Ok(())
+    }
+
+    /// What the notes come to.
+    pub(super) fn ledger(&self) -> &Ledger {
+        self.stage.state()
+    }
+
+    /// Whether no note was ever written.
+    pub(super) fn is_new(&self) -> bool {
+        self.stage.stored_version() == Version::ZERO
+    }
+
+    /// How many notes are to be written.
+    pub(super) fn unwritten(&self) -> usize {
+        self.stage.len()
+    }
+
+    pub(super) fn take(&mut self, note: Note, metadata: Metadata) -> Result<(), Error> {
+        let now = to_micros(self.binding.backing.clock.now());
+        let occasion = Occasion { now, metadata: Arc::new(metadata) };
+        let decided = self.stage.decide(&self.binding, &self.name, vec![note], &occasion, None);
+        decided.map_err(|error| match error {
+            ExecuteError::Store(error) => error,
+            ExecuteError::Conflict(conflict) => Error::store(conflict),
+            ExecuteError::Refused(never) => match never {},
+        })
+    }
+
+    /// Writes what was taken, and that everything up to this position is done or waits.
+    pub(super) fn write(&mut self, position: Position) -> Result<(), Error> {
+        if position > self.ledger().position {
+            self.take(Note::Passed { position }, Metadata::new())?;
+        }
+        let Some(last) = self.stage.len().checked_sub(1) else { return Ok(()) };
+        let commit = self.stage.add_to(Commit::new())?;
+        let appended = self.binding.backing.store.append(commit).map_err(|error| match error {
+            AppendError::Store(error) => error,
+            AppendError::Conflict(_) => Error::new(ErrorKind::InUse)
+                .detail(format!("another manager named {} is at work", self.name)),
+        })?;
+        self.stage.written(&self.binding, &appended, last)?;
+        self.stage.begin_again();
+        Ok(())
+    }
+}

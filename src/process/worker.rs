@@ -1,0 +1,152 @@
+//! The way of a process manager along the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::desk::Desk;
+use crate::aggregate::Aggregate;
+use crate::error::{Error, ErrorKind};
+use crate::event::Batch;
+use crate::runner::{Step, Work};
+use crate::subscription::Subscription;
+
+/// After how many events that concern the manager it writes at the latest how far it is, and after how many positions that do not.
+const EVENTS_UNWRITTEN_MAX: u64 = 256;
+const POSITIONS_UNWRITTEN_MAX: u64 = 10_000;
+
+/// Reads the log, and does what its events ask for.
+pub(super) struct Worker<P: Aggregate> {
+    pub(super) subscription: Subscription,
+    pub(super) desk: Desk<P>,
+    /// How many events were handled since what is written says how far everything is.
+    pub(super) unwritten: u64,
+    /// How often something other than a command has failed in a row, and when to go on.
+    pub(super) failure: Option<(u32, DateTime<Utc>)>,
+}
+
+/// Why a batch is not done.
+enum Halt {
+    /// The worker was told something.
+    Called,
+    Failed(Error),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl<P: Aggregate> Work for Worker<P> {
+    fn step(&mut self, calls: u64) -> Step {
+        if self.desk.board.notes().calls != calls {
+            return Step::Done;
+        }
+        if let Some((tries, due)) = self.failure {
+            if !self.desk.plan.backoff.goes_on_after(tries) {
+                return Step::Failed;
+            }
+            if due > self.desk.backing.clock.now() {
+                return Step::Wait(due);
+            }
+        }
+        match self.go_on(calls) {
+            Ok(step) => {
+                self.failure = None;
+                step
+            }
+            Err(Halt::Called) => Step::Done,
+            Err(Halt::Failed(error)) if *error.kind() == ErrorKind::Closed => Step::Over,
+            Err(Halt::Failed(error)) => {
+                self.fail(error);
+                Step::Done
+            }
+        }
+    }
+
+    fn fail(&mut self, error: Error) {
+        let tries = self.failure.map_or(1, |(tries, _)| tries.saturating_add(1));
+        // Another manager of the name is not got rid of by trying again.
+        let tries = if *error.kind() == ErrorKind::InUse { u32::MAX } else { tries };
+        let due = self.desk.plan.backoff.due(tries, self.desk.backing.clock.now());
+        self.failure = Some((tries, due));
+        self.desk.board.note(|notes| {
+            notes.errors += 1;
+            notes.last_error = Some(Arc::new(error));
+        });
+    }
+}
+
+impl<P: Aggregate> Worker<P> {
+    fn go_on(&mut self, calls: u64) -> Result<Step, Halt> {
+        if self.failure.is_some() {
+            self.desk.settle()?;
+            self.subscription.go_to(self.desk.position);
+            self.unwritten = 0;
+        }
+        self.desk.try_again()?;
+        let (desk, unwritten) = (&mut self.desk, &mut self.unwritten);
+        let handle = |batch: &Batch| handle(desk, batch, calls, unwritten);
+        if self.subscription.next_batch(Duration::ZERO, handle)?.is_some() {
+            return Ok(Step::Done);
+        }
+        if self.subscription.has_ended() {
+            return Ok(Step::Over);
+        }
+        self.desk.position = self.subscription.checkpoint();
+        if self.desk.see_to_deadlines(self.desk.backing.clock.now())? {
+            return Ok(Step::Done);
+        }
+        let written = self.desk.notebook.ledger().position.get();
+        let passed = self.desk.position.get().saturating_sub(written);
+        if self.unwritten > 0
+            || self.desk.notebook.unwritten() > 0
+            || passed > POSITIONS_UNWRITTEN_MAX
+        {
+            self.write()?;
+        }
+        self.desk.show();
+        Ok(Step::CaughtUp(self.desk.position, self.desk.next_due()))
+    }
+
+    /// Writes what was noted, and how far everything is.
+    pub(super) fn write(&mut self) -> Result<(), Error> {
+        self.desk.write()?;
+        self.unwritten = 0;
+        Ok(())
+    }
+}
+
+/// Handles what is not handled of a batch, until the worker is told more than this.
+fn handle<P: Aggregate>(
+    desk: &mut Desk<P>,
+    batch: &Batch,
+    calls: u64,
+    unwritten: &mut u64,
+) -> Result<(), Halt> {
+    let from = batch.count_up_to(desk.position);
+    for place in from..batch.len() {
+        let Some(event) = batch.get(place) else { continue };
+        if desk.board.notes().calls != calls {
+            return Err(Halt::Called);
+        }
+        // What was due before the event was recorded comes before it, whenever the manager gets there.
+        desk.see_to_deadlines(event.recorded_at() - chrono::TimeDelta::microseconds(1))?;
+        desk.handle(&event)?;
+        let is_own = event.stream().is_in(&desk.plan.instances.binding().category);
+        let next = batch.get(place + 1);
+        if is_own && next.is_none_or(|next| next.stream() != event.stream()) {
+            desk.look_at_deadline(event.stream().id())?;
+        }
+        desk.position = event.position();
+        *unwritten += 1;
+        if *unwritten >= EVENTS_UNWRITTEN_MAX {
+            desk.write()?;
+            *unwritten = 0;
+        }
+    }
+    desk.show();
+    Ok(())
+}
