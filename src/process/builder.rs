@@ -1,13 +1,14 @@
 //! Putting a process manager together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
-use super::desk::{Desk, Plan};
+use super::desk::{Desk, Plan, key_of, key_of_refusal};
 use super::handle::ProcessManager;
 use super::lane::Lane;
 use super::notebook::Notebook;
@@ -16,6 +17,7 @@ use super::worker::Worker;
 use crate::aggregate::{Aggregate, Recorded};
 use crate::backoff::Backoff;
 use crate::error::Error;
+use crate::id::{EventId, Tag};
 use crate::position::Position;
 use crate::repository::{Refusal, Repository};
 use crate::runner::{Board, Runner};
@@ -158,6 +160,8 @@ impl<P: Aggregate> ProcessBuilder<P> {
             return Err(error);
         }
         let (plan, begins_after) = (self.plan, self.begins_after);
+        // The longest key that it may need.
+        Tag::once(&key_of_refusal(&key_of(&plan.name, EventId::new(Uuid::nil()), u32::MAX)))?;
         let backing = Arc::clone(&plan.instances.binding().backing);
         let own = plan.instances.binding().category.clone();
         let categories = plan.routes.iter().map(|(category, _)| category.clone());
@@ -173,6 +177,7 @@ impl<P: Aggregate> ProcessBuilder<P> {
             position: Position::START,
             troubles: BTreeMap::new(),
             repeats_up_to: Position::START,
+            looked_at: HashMap::new(),
         };
         desk.settle()?;
         if is_new && begins_after > Position::START {

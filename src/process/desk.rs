@@ -1,6 +1,6 @@
 //! What a process manager does for the instances.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::backoff::Backoff;
 use crate::clock::to_micros;
 use crate::error::{Error, ErrorKind, caught, with_sources};
 use crate::event::{Metadata, RecordedEvent};
-use crate::id::{StreamId, Tag};
+use crate::id::{EventId, StreamId, Tag};
 use crate::position::{Position, Version};
 use crate::repository::{ExecuteError, Refusal, Repository};
 use crate::runner::{Board, State};
@@ -51,7 +51,11 @@ pub(super) struct Desk<P: Aggregate> {
     pub(super) troubles: BTreeMap<(Lane, String), (u32, DateTime<Utc>)>,
     /// Up to here, the manager may do what it, or one before it, has done already.
     pub(super) repeats_up_to: Position,
+    /// At which version of an instance its deadline was last looked up; of some instances, to save looking again.
+    pub(super) looked_at: HashMap<String, Version>,
 }
+
+const LOOKED_AT_MAX: usize = 1_000;
 
 /// What became of something that was to be done for an instance. An error that is not about the instance is none of it.
 type Done<T = ()> = Result<Result<T, Problem>, Error>;
@@ -83,6 +87,7 @@ impl<P: Aggregate> Desk<P> {
         let (ledger, now) = (self.notebook.ledger(), self.backing.clock.now());
         self.position = ledger.position;
         self.troubles.clear();
+        self.looked_at.clear();
         for lane in [Lane::Inbox, Lane::Outbox] {
             let waiting = ledger.queues(lane).iter().filter(|(_, queue)| queue.stuck.is_none());
             self.troubles.extend(waiting.map(|(instance, _)| ((lane, instance.clone()), (0, now))));
@@ -141,33 +146,38 @@ impl<P: Aggregate> Desk<P> {
             }
             if self.notebook.ledger().waits(lane, &instance) {
                 self.note(Note::Queued { lane, instance, task })?;
-            } else if let Err(problem) = self.carry_out(event, number, job)? {
-                self.note(Note::Queued { lane, instance: instance.clone(), task })?;
-                self.fail(lane, &instance, problem, Metadata::caused_by(event))?;
+            } else {
+                match self.carry_out(event, number, job)? {
+                    Ok(was_told) => self.look_at_deadline_if(was_told, &instance)?,
+                    Err(problem) => {
+                        self.note(Note::Queued { lane, instance: instance.clone(), task })?;
+                        self.fail(lane, &instance, problem, Metadata::caused_by(event))?;
+                    }
+                }
             }
         }
         Ok(())
     }
 
-    /// Carries out a command.
-    fn carry_out(&self, event: &RecordedEvent<'_>, number: u32, job: Job) -> Done {
-        let key = format!("{}/{}/{number}", self.plan.name, event.event_id());
-        let refused = format!("{key}/refused");
+    /// Carries out a command, and tells whether the instance was told something.
+    fn carry_out(&self, event: &RecordedEvent<'_>, number: u32, job: Job) -> Done<bool> {
+        let key = key_of(&self.plan.name, event.event_id(), number);
+        let refused = key_of_refusal(&key);
         let (lane, instance) = (job.lane, job.instance.clone());
         if lane == Lane::Outbox
             && event.position() <= self.repeats_up_to
             && self.was_told(&instance, &refused)?
         {
-            return Ok(Ok(()));
+            return Ok(Ok(true));
         }
         judge(caught(|| {
             let (ordinal, metadata) = (job.ordinal, Metadata::caused_by(event));
             let refusal = match (job.carry_out)(metadata.clone(), key) {
                 Err(ExecuteError::Refused(refusal)) if lane == Lane::Outbox => refusal,
-                answer => return answer,
+                answer => return answer.map(|()| lane == Lane::Inbox),
             };
             match self.told_of_refusal(event, ordinal, &refusal)? {
-                Some(command) => self.tell(&instance, command, metadata, refused),
+                Some(command) => self.tell(&instance, command, metadata, refused).map(|()| true),
                 None => Err(ExecuteError::Refused(refusal)),
             }
         }))
@@ -255,6 +265,7 @@ impl<P: Aggregate> Desk<P> {
                 }
                 self.troubles.remove(&(lane, instance.clone()));
                 self.note(Note::Done { lane, instance: instance.clone() })?;
+                self.look_at_deadline_if(true, &instance)?;
             }
         }
         Ok(())
@@ -274,7 +285,7 @@ impl<P: Aggregate> Desk<P> {
         let Some(event) = batch.get(0) else { return Ok((Metadata::new(), Ok(()))) };
         let place = usize::try_from(number).unwrap_or(usize::MAX);
         let done = match self.jobs(&event)?.into_iter().nth(place) {
-            Some(job) => self.carry_out(&event, number, job)?,
+            Some(job) => self.carry_out(&event, number, job)?.map(drop),
             // The routes are others by now.
             None => Ok(()),
         };
@@ -313,9 +324,18 @@ impl<P: Aggregate> Desk<P> {
         self.note_deadline(instance, due)
     }
 
-    /// Notes which deadline an instance has.
-    pub(super) fn look_at_deadline(&mut self, instance: &str) -> Result<(), Error> {
-        if self.plan.deadline.is_none() || self.notebook.ledger().has_ended(instance) {
+    /// Notes which deadline an instance has, if it has come to this version.
+    pub(super) fn look_at_deadline(
+        &mut self,
+        instance: &str,
+        version: Version,
+    ) -> Result<(), Error> {
+        let is_new = self.looked_at.get(instance).is_none_or(|looked_at| *looked_at < version);
+        self.look_at_deadline_if(is_new, instance)
+    }
+
+    fn look_at_deadline_if(&mut self, is_new: bool, instance: &str) -> Result<(), Error> {
+        if !is_new || self.plan.deadline.is_none() || self.notebook.ledger().has_ended(instance) {
             return Ok(());
         }
         let due = judge(caught(|| Ok(self.deadline(instance)?.map(|due| due.at))))?;
@@ -345,11 +365,15 @@ impl<P: Aggregate> Desk<P> {
     }
 
     /// The deadline that an instance has.
-    fn deadline(&self, instance: &str) -> Result<Option<Due<P>>, ExecuteError<Refusal>> {
+    fn deadline(&mut self, instance: &str) -> Result<Option<Due<P>>, ExecuteError<Refusal>> {
         let Some(deadline) = &self.plan.deadline else { return Ok(None) };
         let id = P::Id::from_key(instance)?;
         let loaded = self.plan.instances.load(&id)?;
         let version = loaded.version();
+        if self.looked_at.len() == LOOKED_AT_MAX {
+            self.looked_at.clear();
+        }
+        self.looked_at.insert(instance.to_owned(), version);
         Ok(deadline(loaded.state()).map(|(at, command)| Due {
             at: to_micros(at),
             version,
@@ -359,14 +383,14 @@ impl<P: Aggregate> Desk<P> {
 
     /// Tells an instance that its deadline is over, and gives the one that it has then.
     fn tell_deadline(
-        &self,
+        &mut self,
         instance: &str,
         due: Due<P>,
     ) -> Result<Option<DateTime<Utc>>, ExecuteError<Refusal>> {
         let (at, id) = (due.at, P::Id::from_key(instance)?);
-        let key = format!("{}/deadline/{}", self.plan.name, at.timestamp_micros());
+        // At this version, so that it is told once: whatever it decides, it is at another one then.
         let execution = self.plan.instances.to(&id).with(self.cause_of_deadline(instance)?);
-        match execution.once(key).at(due.version).execute(due.command) {
+        match execution.at(due.version).execute(due.command) {
             // Something has happened to it by now: its deadline is to be looked up again.
             Err(ExecuteError::Conflict(_)) => return Ok(Some(at)),
             told => told.map_err(ExecuteError::boxed)?,
@@ -389,6 +413,16 @@ impl<P: Aggregate> Desk<P> {
         let deadline = self.notebook.ledger().next_due().map(|(at, _)| at);
         self.troubles.values().map(|(_, due)| *due).chain(deadline).min()
     }
+}
+
+/// The key of a command.
+pub(super) fn key_of(name: &str, event: EventId, number: u32) -> String {
+    format!("{name}/{event}/{number}")
+}
+
+/// The key under which it is told that a command was refused.
+pub(super) fn key_of_refusal(key: &str) -> String {
+    format!("{key}/refused")
 }
 
 /// Tells what is wrong with an instance from what is wrong with the store.

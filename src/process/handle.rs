@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::event::Metadata;
 use crate::id::StreamId;
 use crate::position::Position;
-use crate::runner::{Goal, Lag, Runner, State};
+use crate::runner::{Goal, Lag, Runner, State, Work};
 use crate::store::{Filter, event_at};
 use crate::subscription::ReadModel;
 
@@ -82,10 +82,7 @@ impl<P: Aggregate> ProcessManager<P> {
 
     /// Goes on after a pause or a failure. What had failed is tried again, as if for the first time. Instances that are stuck stay so.
     pub fn resume(&self) {
-        self.runner.resume(|worker| {
-            // Goes back to what is written, and on at once.
-            worker.failure = worker.failure.map(|_| (0, DateTime::<Utc>::MIN_UTC));
-        });
+        self.runner.resume(Worker::begin_again);
     }
 
     /// How it is doing. It reads at most the next event of the log, and waits for nobody.
@@ -202,8 +199,7 @@ impl<P: Aggregate> ProcessManager<P> {
         let written = worker.write();
         if let Err(error) = &written {
             // Nobody knows whether it is.
-            worker.failure = Some((0, DateTime::<Utc>::MIN_UTC));
-            worker.desk.board.note(|notes| notes.last_error = Some(Arc::new(error.replica())));
+            worker.fail(error.replica());
         }
         worker.desk.show();
         self.runner.call(|_| {});

@@ -87,14 +87,15 @@ impl Ledger {
         Some((*at, instance))
     }
 
-    fn shift(&mut self, lane: Lane, instance: &str) {
+    fn shift(&mut self, lane: Lane, instance: &str) -> Option<Task> {
         let queues = self.queues_mut(lane);
-        let Some(queue) = queues.get_mut(instance) else { return };
+        let queue = queues.get_mut(instance)?;
         queue.stuck = None;
-        queue.tasks.pop_front();
+        let first = queue.tasks.pop_front();
         if queue.tasks.is_empty() {
             queues.remove(instance);
         }
+        first
     }
 }
 
@@ -112,8 +113,11 @@ impl Aggregate for Ledger {
             Note::Queued { lane, instance, task } => {
                 self.queues_mut(lane).entry(instance).or_default().tasks.push_back(task);
             }
-            Note::Done { lane, instance } | Note::Skipped { lane, instance } => {
-                self.shift(lane, &instance);
+            Note::Done { lane, instance } => drop(self.shift(lane, &instance)),
+            Note::Skipped { lane, instance } => {
+                if self.shift(lane, &instance) == Some(Task::Deadline) {
+                    self.deadlines.set(&instance, None);
+                }
             }
             Note::Stuck { lane, instance, reason, at } => {
                 if let Some(queue) = self.queues_mut(lane).get_mut(&instance) {

@@ -9,6 +9,7 @@ use super::desk::Desk;
 use crate::aggregate::Aggregate;
 use crate::error::{Error, ErrorKind};
 use crate::event::Batch;
+use crate::position::Position;
 use crate::runner::{Step, Work};
 use crate::subscription::Subscription;
 
@@ -22,8 +23,18 @@ pub(super) struct Worker<P: Aggregate> {
     pub(super) desk: Desk<P>,
     /// How many events were handled since what is written says how far everything is.
     pub(super) unwritten: u64,
-    /// How often something other than a command has failed in a row, and when to go on.
-    pub(super) failure: Option<(u32, DateTime<Utc>)>,
+    /// What has failed, other than a command, since the manager last got on.
+    pub(super) failure: Option<Failure>,
+}
+
+/// What keeps a manager from getting on.
+pub(super) struct Failure {
+    tries: u32,
+    due: DateTime<Utc>,
+    /// How far everything was, as it was written.
+    position: Position,
+    /// Whether to go back to that.
+    is_unsettled: bool,
 }
 
 /// Why a batch is not done.
@@ -44,17 +55,19 @@ impl<P: Aggregate> Work for Worker<P> {
         if self.desk.board.notes().calls != calls {
             return Step::Done;
         }
-        if let Some((tries, due)) = self.failure {
-            if !self.desk.plan.backoff.goes_on_after(tries) {
+        if let Some(failure) = &self.failure {
+            if !self.desk.plan.backoff.goes_on_after(failure.tries) {
                 return Step::Failed;
             }
-            if due > self.desk.backing.clock.now() {
-                return Step::Wait(due);
+            if failure.due > self.desk.backing.clock.now() {
+                return Step::Wait(failure.due);
             }
         }
         match self.go_on(calls) {
             Ok(step) => {
-                self.failure = None;
+                let written = self.desk.notebook.ledger().position;
+                let gets_on = matches!(step, Step::CaughtUp(..));
+                self.failure.take_if(|failure| gets_on || written > failure.position);
                 step
             }
             Err(Halt::Called) => Step::Done,
@@ -67,11 +80,12 @@ impl<P: Aggregate> Work for Worker<P> {
     }
 
     fn fail(&mut self, error: Error) {
-        let tries = self.failure.map_or(1, |(tries, _)| tries.saturating_add(1));
+        let tries = self.failure.as_ref().map_or(1, |failure| failure.tries.saturating_add(1));
         // Another manager of the name is not got rid of by trying again.
         let tries = if *error.kind() == ErrorKind::InUse { u32::MAX } else { tries };
         let due = self.desk.plan.backoff.due(tries, self.desk.backing.clock.now());
-        self.failure = Some((tries, due));
+        let position = self.desk.notebook.ledger().position;
+        self.failure = Some(Failure { tries, due, position, is_unsettled: true });
         self.desk.board.note(|notes| {
             notes.errors += 1;
             notes.last_error = Some(Arc::new(error));
@@ -81,10 +95,13 @@ impl<P: Aggregate> Work for Worker<P> {
 
 impl<P: Aggregate> Worker<P> {
     fn go_on(&mut self, calls: u64) -> Result<Step, Halt> {
-        if self.failure.is_some() {
+        if self.failure.as_ref().is_some_and(|failure| failure.is_unsettled) {
             self.desk.settle()?;
             self.subscription.go_to(self.desk.position);
             self.unwritten = 0;
+        }
+        if let Some(failure) = &mut self.failure {
+            (failure.position, failure.is_unsettled) = (self.desk.position, false);
         }
         self.desk.try_again()?;
         let (desk, unwritten) = (&mut self.desk, &mut self.unwritten);
@@ -111,6 +128,14 @@ impl<P: Aggregate> Worker<P> {
         Ok(Step::CaughtUp(self.desk.position, self.desk.next_due()))
     }
 
+    /// Goes on at once after a failure, from what is written.
+    pub(super) fn begin_again(&mut self) {
+        if let Some(failure) = &mut self.failure {
+            (failure.tries, failure.due, failure.is_unsettled) =
+                (0, DateTime::<Utc>::MIN_UTC, true);
+        }
+    }
+
     /// Writes what was noted, and how far everything is.
     pub(super) fn write(&mut self) -> Result<(), Error> {
         self.desk.write()?;
@@ -135,10 +160,8 @@ fn handle<P: Aggregate>(
         // What was due before the event was recorded comes before it, whenever the manager gets there.
         desk.see_to_deadlines(event.recorded_at() - chrono::TimeDelta::microseconds(1))?;
         desk.handle(&event)?;
-        let is_own = event.stream().is_in(&desk.plan.instances.binding().category);
-        let next = batch.get(place + 1);
-        if is_own && next.is_none_or(|next| next.stream() != event.stream()) {
-            desk.look_at_deadline(event.stream().id())?;
+        if event.stream().is_in(&desk.plan.instances.binding().category) {
+            desk.look_at_deadline(event.stream().id(), event.version())?;
         }
         desk.position = event.position();
         *unwritten += 1;

@@ -9,9 +9,10 @@ use serde::Serialize;
 use super::clock::ManualClock;
 use crate::aggregate::Aggregate;
 use crate::annals::Annals;
+use crate::codec::EventCodec;
 use crate::error::{Error, with_sources};
 use crate::event::{Metadata, NewEvent};
-use crate::id::EventType;
+use crate::id::{EventType, StreamId};
 use crate::position::SchemaVersion;
 use crate::repository::{ExecuteError, Outcome, Repository};
 use crate::store::{AppendError, Commit, Expected};
@@ -69,7 +70,7 @@ impl<'i, A: Aggregate> Scenario<'i, A> {
     /// As [`of`](Self::of), for an aggregate whose decisions consult services.
     #[track_caller]
     pub fn with_services(id: &'i A::Id, services: impl Into<Arc<A::Services>>) -> Self {
-        let clock = ManualClock::at(DateTime::from_timestamp(946_684_800, 0).unwrap_or_default());
+        let clock = ManualClock::at(beginning());
         let annals = Annals::builder().clock(clock.clone()).in_memory();
         let repository = succeed(annals.of_with::<A>(services));
         Self { annals, clock, repository, id, metadata: Metadata::new() }
@@ -91,9 +92,7 @@ impl<'i, A: Aggregate> Scenario<'i, A> {
     #[track_caller]
     pub fn given(self, events: impl IntoIterator<Item = A::Event>) -> Self {
         for event in events {
-            let (new, event) = succeed(self.repository.binding().codec.encode(&event));
-            let tags = succeed(A::tags(&event).map_err(Error::from));
-            self.append(new.with_tags(tags));
+            self.append(encode::<A>(&self.repository.binding().codec, &event));
         }
         self
     }
@@ -110,13 +109,7 @@ impl<'i, A: Aggregate> Scenario<'i, A> {
 
     #[track_caller]
     fn append(&self, event: NewEvent) {
-        let stream = succeed(self.repository.stream(self.id));
-        let commit = Commit::new().write(stream, Expected::Any, [event]);
-        match self.annals.store().append(commit) {
-            Ok(_) => {}
-            Err(AppendError::Conflict(conflict)) => panic!("{conflict}"),
-            Err(AppendError::Store(error)) => succeed(Err(error)),
-        }
+        append(&self.annals, succeed(self.repository.stream(self.id)), event);
     }
 
     /// A command comes.
@@ -190,8 +183,29 @@ impl<'i, A: Aggregate> Then<'i, A> {
     }
 }
 
+/// When scenarios begin: with the year 2000.
+pub(super) fn beginning() -> DateTime<Utc> {
+    DateTime::from_timestamp(946_684_800, 0).unwrap_or_default()
+}
+
+/// What is stored for an event.
 #[track_caller]
-fn succeed<T>(result: Result<T, Error>) -> T {
+pub(super) fn encode<A: Aggregate>(codec: &EventCodec<A::Event>, event: &A::Event) -> NewEvent {
+    let (new, event) = succeed(codec.encode(event));
+    new.with_tags(succeed(A::tags(&event).map_err(Error::from)))
+}
+
+#[track_caller]
+pub(super) fn append(annals: &Annals, stream: StreamId, event: NewEvent) {
+    match annals.store().append(Commit::new().write(stream, Expected::Any, [event])) {
+        Ok(_) => {}
+        Err(AppendError::Conflict(conflict)) => panic!("{conflict}"),
+        Err(AppendError::Store(error)) => succeed(Err(error)),
+    }
+}
+
+#[track_caller]
+pub(super) fn succeed<T>(result: Result<T, Error>) -> T {
     match result {
         Ok(value) => value,
         Err(error) => panic!("{}", with_sources(&error)),

@@ -25,6 +25,7 @@ mod followers_edges;
 mod guarded;
 mod golden;
 mod gaps;
+mod processes;
 mod projections;
 mod same_answers;
 mod schema;
