@@ -168,6 +168,7 @@ impl<'i, P: Aggregate> ProcessScenario<'i, P> {
 
     /// The instance is stuck, for a reason with these words in it.
     #[track_caller]
+    #[expect(clippy::must_use_candidate, reason = "a scenario may end with it")]
     pub fn then_stuck(self, words: &str) -> Self {
         let reasons = self.reasons();
         assert!(reasons.iter().any(|reason| reason.contains(words)), "stuck: {reasons:?}");
