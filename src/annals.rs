@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::aggregate::Aggregate;
 use crate::backing::{Backing, Turns};
@@ -11,7 +12,9 @@ use crate::event::RecordedEvent;
 use crate::id::{CorrelationId, EventId};
 use crate::repository::{ExecuteError, Refusal, Repository};
 use crate::snapshot::{FileSnapshots, MemorySnapshots, SnapshotStore};
-use crate::store::{Clause, EventStore, Events, FileOptions, Filter, Limits, MemoryStore, Query};
+use crate::store::{
+    Clause, EventStore, Events, FileOptions, Filter, Limits, MemoryStore, Query, Statistics,
+};
 use crate::story::Story;
 use crate::subscription::Subscription;
 use crate::unit::{Committed, Unit, atomically};
@@ -132,6 +135,16 @@ impl Annals {
     /// Everything with this correlation id, as a tree of causes and effects that can be printed. All of it is held in memory.
     pub fn story(&self, id: CorrelationId) -> Result<Story, Error> {
         Story::read(&self.backing.store, id)
+    }
+
+    /// How large the store is, and what it and this have done since they were opened: numbers for whatever collects such. How far
+    /// something is behind the log, [`Projection::status`](crate::projection::Projection::status) tells, and
+    /// [`ProcessManager::status`](crate::process::ProcessManager::status).
+    pub fn statistics(&self) -> Result<Statistics, Error> {
+        let turns = &self.backing.turns;
+        let (conflicts, retries) =
+            (turns.conflicts.load(Ordering::Relaxed), turns.retries.load(Ordering::Relaxed));
+        Ok(Statistics { conflicts, retries, ..self.backing.store.statistics()? })
     }
 
     /// The store itself, for commits and reads without aggregates.

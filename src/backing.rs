@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::{FairMutex, FairMutexGuard};
@@ -31,6 +32,9 @@ pub(crate) struct Backing {
 pub(crate) struct Turns {
     /// A stream's turn is the one that its name's hash picks; streams that share one only wait for longer.
     turns: [FairMutex<()>; 1024],
+    /// How many races were lost, and how many of those that lost one were decided again.
+    pub(crate) conflicts: AtomicU64,
+    pub(crate) retries: AtomicU64,
 }
 
 /// It is this thread's turn, for one stream or several, until this is dropped.
@@ -54,7 +58,8 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 impl Turns {
     pub(crate) fn new() -> Self {
-        Self { turns: std::array::from_fn(|_| FairMutex::new(())) }
+        let turns = std::array::from_fn(|_| FairMutex::new(()));
+        Self { turns, conflicts: AtomicU64::new(0), retries: AtomicU64::new(0) }
     }
 
     /// Waits for the stream's turn and takes it, if somebody has it now.

@@ -77,7 +77,7 @@
 //! | test aggregates | [`testing::Scenario`] |
 //! | choose durability, sizes, use of memory | [`store::FileOptions`] |
 //! | read a store beside the process that writes to it, or a backup | [`store::Follower`] |
-//! | see how a store is doing | [`store::FileStore::statistics`] |
+//! | see how a store is doing, and feed that to a metrics system | [`Annals::statistics`] |
 //! | append and read without aggregates, write a store | [`store`], and its contract suite in [`testing`] |
 //! | move history from store to store, or read it with other tools | [`transfer`] |
 //! | keep snapshots elsewhere | [`snapshot`] |
@@ -138,9 +138,11 @@
 //! # Features
 //!
 //! * `sqlite`: projections into SQLite, `projection::Sqlite`. Brings rusqlite, and compiles SQLite. Off by default.
+//! * `tracing`: what is done and how long it takes, as spans of the crate tracing. Off by default, and costs nothing then.
 //! * `testing`: the contract suite for stores, `testing::contract`. Brings proptest. Off by default.
 
 mod bytes;
+mod trace;
 pub mod id;
 mod position;
 mod clock;

@@ -14,6 +14,7 @@ use crate::id::{CorrelationId, StreamId};
 use crate::position::{Position, Version};
 use crate::repository::{Binding, ExecuteError, Refusal, Repository, Retries, Stage};
 use crate::store::{Appended, Commit, Expected, Filter, judge_requirements};
+use crate::trace;
 
 /// Decisions that are written together or not at all; handed to the closure of
 /// [`Annals::atomically`](crate::Annals::atomically).
@@ -210,6 +211,11 @@ pub(crate) fn atomically<T>(
     mut decide: impl FnMut(&mut Unit<'_>) -> Result<T, ExecuteError<Refusal>>,
 ) -> Result<Committed<T>, ExecuteError<Refusal>> {
     let metadata = Arc::new(Metadata::new().correlated());
+    let span = trace::span!(
+        "atomically",
+        correlation = metadata.correlation().map(tracing::field::display),
+        position = tracing::field::Empty,
+    );
     let mut retries = Retries::new(&backing.turns, Retries::DEFAULT);
     loop {
         let mut unit = Unit {
@@ -229,7 +235,10 @@ pub(crate) fn atomically<T>(
         let answer = unit.write();
         retries = unit.retries;
         match answer {
-            Ok(appended) => return Ok(Committed { value, appended, correlation }),
+            Ok(appended) => {
+                span.record("position", appended.as_ref().map_or(0, |it| it.last.get()));
+                return Ok(Committed { value, appended, correlation });
+            }
             Err(ExecuteError::Conflict(conflict)) => retries.again_after(conflict)?,
             Err(error) => return Err(error),
         }

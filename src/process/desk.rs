@@ -21,6 +21,7 @@ use crate::position::{Position, Version};
 use crate::repository::{ExecuteError, Refusal, Repository};
 use crate::runner::{Board, State};
 use crate::store::{Clause, Events, Query, event_at};
+use crate::trace;
 
 /// What a manager is made of.
 pub(super) struct Plan<P: Aggregate> {
@@ -164,6 +165,15 @@ impl<P: Aggregate> Desk<P> {
         let key = key_of(&self.plan.name, event.event_id(), number);
         let refused = key_of_refusal(&key);
         let (lane, instance) = (job.lane, job.instance.clone());
+        let _span = trace::span!(
+            "dispatch",
+            process = self.plan.name,
+            instance,
+            ?lane,
+            stream = %event.stream(),
+            position = event.position().get(),
+            correlation = event.correlation().map(tracing::field::display),
+        );
         if lane == Lane::Outbox
             && event.position() <= self.repeats_up_to
             && self.was_told(&instance, &refused)?
@@ -233,6 +243,7 @@ impl<P: Aggregate> Desk<P> {
         problem: Problem,
         metadata: Metadata,
     ) -> Result<(), Error> {
+        trace::event!(WARN, process = self.plan.name, instance, ?lane, "{}", problem.reason);
         let now = self.backing.clock.now();
         let key = (lane, instance.to_owned());
         let tries = self.troubles.get(&key).map_or(1, |(tries, _)| tries.saturating_add(1));
@@ -388,6 +399,7 @@ impl<P: Aggregate> Desk<P> {
         due: Due<P>,
     ) -> Result<Option<DateTime<Utc>>, ExecuteError<Refusal>> {
         let (at, id) = (due.at, P::Id::from_key(instance)?);
+        let _span = trace::span!("deadline", process = self.plan.name, instance, %at);
         // At this version, so that it is told once: whatever it decides, it is at another one then.
         let execution = self.plan.instances.to(&id).with(self.cause_of_deadline(instance)?);
         match execution.at(due.version).execute(due.command) {

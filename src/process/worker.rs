@@ -12,6 +12,7 @@ use crate::event::Batch;
 use crate::position::Position;
 use crate::runner::{Step, Work};
 use crate::subscription::Subscription;
+use crate::trace;
 
 /// After how many events that concern the manager it writes at the latest how far it is, and after how many positions that do not.
 const EVENTS_UNWRITTEN_MAX: u64 = 256;
@@ -80,6 +81,7 @@ impl<P: Aggregate> Work for Worker<P> {
     }
 
     fn fail(&mut self, error: Error) {
+        trace::event!(WARN, process = self.desk.plan.name, "{}", crate::error::with_sources(&error));
         let tries = self.failure.as_ref().map_or(1, |failure| failure.tries.saturating_add(1));
         // Another manager of the name is not got rid of by trying again.
         let tries = if *error.kind() == ErrorKind::InUse { u32::MAX } else { tries };

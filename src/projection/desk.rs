@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, caught, with_sources};
 use crate::event::{Batch, RecordedEvent};
 use crate::position::Position;
 use crate::runner::{Board, State, Step};
+use crate::trace;
 use crate::view::Handlers;
 
 /// Everything of a worker but what it reads from.
@@ -134,6 +135,7 @@ impl<K: Keep> Desk<K> {
         let now = self.backing.clock.now();
         let due = self.settings.policy.backoff.due(tries, now);
         self.trouble = Some(Trouble { position, tries, due, error: with_sources(&error) });
+        trace::event!(WARN, projection = self.handlers.name, "{}", with_sources(&error));
         self.board.note(|notes| {
             notes.errors += 1;
             notes.last_error = Some(Arc::new(error));
@@ -179,6 +181,12 @@ impl<K: Keep> Desk<K> {
     fn change(&mut self, batch: &Batch, range: Range<usize>) -> Result<(), Halt> {
         let Some(last) = batch.get(range.end - 1) else { return Ok(()) };
         let (position, event) = (last.position(), Some(last.event_id()));
+        let _span = trace::span!(
+            "project",
+            projection = self.handlers.name,
+            position = position.get(),
+            events = range.len(),
+        );
         let next = Checkpoint { position, event, ..self.checkpoint.clone() };
         let mut failed = None;
         let changed = self.keeper.keep(&next, &mut |view| {

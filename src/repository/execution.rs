@@ -20,6 +20,7 @@ use crate::store::{
     AppendError, Batches, Clause, Commit, Expected, Filter, Query, judge_requirements,
 };
 use crate::subscription::ReadModel;
+use crate::trace;
 
 /// A command on its way to an aggregate; made by [`Repository::to`](super::Repository::to). The options combine.
 #[must_use = "nothing happens before `execute`"]
@@ -107,6 +108,15 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         let stream = self.binding.stream(self.id)?;
         let mark = self.once.as_deref().map(Tag::once).transpose().map_err(Error::from)?;
         let metadata = Arc::new(std::mem::take(&mut self.metadata).correlated());
+        let span = trace::span!(
+            "execute",
+            %stream,
+            correlation = metadata.correlation().map(tracing::field::display),
+            version = tracing::field::Empty,
+            position = tracing::field::Empty,
+            events = tracing::field::Empty,
+            repeated = tracing::field::Empty,
+        );
         let retries = if self.at.is_some() { 0 } else { self.retries };
         let mut retries = Retries::new(&self.binding.backing.turns, retries);
         retries.queue_for(&stream);
@@ -118,7 +128,15 @@ impl<'r, A: Aggregate> Execution<'r, A> {
                         return first.ok_or(ExecuteError::Conflict(conflict));
                     }
                 }
-                answer => return answer,
+                answer => {
+                    if let Ok(outcome) = &answer {
+                        span.record("version", outcome.version().get());
+                        span.record("position", outcome.position().get());
+                        span.record("events", outcome.events.len() as u64);
+                        span.record("repeated", outcome.repeated.into());
+                    }
+                    return answer;
+                }
             }
         }
     }

@@ -1,11 +1,13 @@
 //! How often a decision is taken again when others write in between.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::backing::{Turn, Turns};
 use crate::id::StreamId;
 use crate::store::Conflict;
+use crate::trace;
 
 /// The tries of one command or unit.
 pub(crate) struct Retries<'b> {
@@ -37,9 +39,12 @@ impl<'b> Retries<'b> {
     /// Waits for the next try, or gives the conflict back: when no try is left, or when the same conflict came twice
     /// in a row. Nobody wrote in between then, so that trying again cannot change the answer.
     pub(crate) fn again_after(&mut self, conflict: Conflict) -> Result<(), Conflict> {
+        self.turns.conflicts.fetch_add(1, Ordering::Relaxed);
+        trace::event!(DEBUG, stream = %conflict.stream(), "conflict: {conflict}");
         if self.left == 0 || self.last.as_ref() == Some(&conflict) {
             return Err(conflict);
         }
+        self.turns.retries.fetch_add(1, Ordering::Relaxed);
         self.left -= 1;
         self.done += 1;
         let is_new = !self.lost.contains(conflict.stream());

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::NewEvent;
 use crate::id::{EventId, EventType, StreamId};
 use crate::position::{Position, Version};
+use crate::trace;
 
 /// What a writer believes about a stream before it writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,6 +186,21 @@ impl Commit {
             (Some(own), _) => Ok(own),
             (None, last) => Ok(last.map_or(now, |last| now.max(last))),
         }
+    }
+
+    /// Enters the span of writing it.
+    pub(super) fn span(&self) -> trace::Span {
+        trace::span!(
+            "append",
+            stream = self.writes.first().map(|write| tracing::field::display(&write.stream)),
+            correlation = self
+                .events()
+                .next()
+                .and_then(|(_, event)| event.metadata().correlation())
+                .map(tracing::field::display),
+            events = self.events().count(),
+            position = tracing::field::Empty,
+        )
     }
 
     /// All events with their streams, in the order in which they are recorded.

@@ -9,6 +9,7 @@ use super::commit::{AppendError, Appended, Commit, Conflict};
 use super::identity::Identity;
 use super::interrupt::Interrupt;
 use super::query::Query;
+use super::statistics::Statistics;
 use crate::error::Error;
 use crate::event::{Batch, RecordedEvent};
 use crate::id::StreamId;
@@ -171,6 +172,14 @@ pub trait EventStore: fmt::Debug + Send + Sync + 'static {
     /// waiting.
     fn interrupt(&self, interrupt: &Interrupt);
 
+    /// How large the store is, and what it has done since it was opened, as far as it counts that. Where nothing is said, how many
+    /// events there are, and how many of them are not durable.
+    fn statistics(&self) -> Result<Statistics, Error> {
+        let Head { acknowledged, durable } = self.head()?;
+        let (events, unsynced_events) = (acknowledged.get(), acknowledged.get() - durable.get());
+        Ok(Statistics { events, unsynced_events, ..Statistics::default() })
+    }
+
     /// Closes the store for everyone who holds it. Closing again does nothing.
     fn close(&self) -> Result<(), Error>;
 }
@@ -216,6 +225,10 @@ impl<S: EventStore + ?Sized> EventStore for Arc<S> {
 
     fn interrupt(&self, interrupt: &Interrupt) {
         (**self).interrupt(interrupt);
+    }
+
+    fn statistics(&self) -> Result<Statistics, Error> {
+        (**self).statistics()
     }
 
     fn close(&self) -> Result<(), Error> {

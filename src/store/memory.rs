@@ -16,6 +16,7 @@ use super::filter::{Clause, Filter};
 use super::identity::Identity;
 use super::interrupt::Interrupt;
 use super::query::{Direction, Query};
+use super::statistics::Statistics;
 use crate::clock::{Clock, SystemClock, to_micros};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Batch, CommitPlace, GAP, NewEvent, Placement, RecordedEvent};
@@ -66,6 +67,7 @@ impl EventStore for MemoryStore {
     }
 
     fn append(&self, commit: Commit) -> Result<Appended, AppendError> {
+        let span = commit.span();
         commit.check(&self.limits)?;
         let now = to_micros(self.clock.now());
         let mut log = self.open_log()?;
@@ -77,6 +79,7 @@ impl EventStore for MemoryStore {
         let appended = log.record(&commit, time);
         drop(log);
         self.changed.notify_all();
+        span.record("position", appended.last.get());
         Ok(appended)
     }
 
@@ -124,6 +127,12 @@ impl EventStore for MemoryStore {
         interrupt.raise();
         drop(log);
         self.changed.notify_all();
+    }
+
+    fn statistics(&self) -> Result<Statistics, Error> {
+        let log = self.open_log()?;
+        let (events, commits) = (log.events.len() as u64, log.commits.len() as u64);
+        Ok(Statistics { events, commits, appended: commits, ..Statistics::default() })
     }
 
     fn close(&self) -> Result<(), Error> {

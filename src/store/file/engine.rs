@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
+use super::counters::Counters;
 use super::frame::FrameBuilder;
 use super::groups::Groups;
 use super::heads::Heads;
@@ -18,7 +19,6 @@ use super::reader::Reader;
 use super::recovery::Recovered;
 use super::report::RecoveryReport;
 use super::space::Space;
-use super::statistics::Counters;
 use super::view::{View, damaged_run};
 use super::writer::{NotStaged, Shared, Staged, Writer, check_size};
 use crate::error::{Error, ErrorKind};

@@ -16,7 +16,6 @@ use super::options::FileOptions;
 use super::pages::page;
 use super::recovery::recover;
 use super::report::RecoveryReport;
-use super::statistics::Statistics;
 use crate::clock::to_micros;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Batch, RecordedEvent};
@@ -28,6 +27,8 @@ use crate::store::event_store::{EventStore, Head};
 use crate::store::identity::Identity;
 use crate::store::interrupt::Interrupt;
 use crate::store::query::Query;
+use crate::store::statistics::Statistics;
+use crate::trace;
 
 /// Keeps events in a directory: a durable log that names its damage.
 ///
@@ -92,9 +93,16 @@ impl FileStore {
         storage: Arc<dyn Storage>,
         options: FileOptions,
     ) -> Result<Self, Error> {
+        let span = trace::span!(
+            "recover",
+            position = tracing::field::Empty,
+            clean = tracing::field::Empty,
+        );
         let lock = lock(&*storage)?;
         let cache = Arc::new(Cache::new(options.cache_bytes));
         let recovered = recover(storage, cache, options.recent_bytes).map_err(hint_at_copying)?;
+        span.record("position", recovered.tip.head.get());
+        span.record("clean", recovered.report.clean.into());
         let engine = Arc::new(Engine::new(recovered, options, lock));
         let worker = engine.has_thread().then(|| start(&engine)).transpose()?;
         let store = Self { engine, worker: Mutex::new(worker) };
@@ -119,22 +127,6 @@ impl FileStore {
         self.engine.adopt(commits)?;
         self.look_after();
         Ok(())
-    }
-
-    /// How large the store is, and what it has done since it was opened.
-    ///
-    /// ```
-    /// # use annals::store::FileStore;
-    /// # let directory = std::env::temp_dir().join(format!("annals-doc-statistics-{}", std::process::id()));
-    /// let store = FileStore::open(&directory)?;
-    /// let statistics = store.statistics()?;
-    /// assert_eq!((statistics.events, statistics.segments, statistics.unsynced_events), (0, 1, 0));
-    /// # drop(store);
-    /// # std::fs::remove_dir_all(&directory)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn statistics(&self) -> Result<Statistics, Error> {
-        self.engine.reader.statistics().map(|statistics| self.engine.counters.with(statistics))
     }
 
     /// Sees to it that what is due is done.
@@ -214,6 +206,7 @@ impl EventStore for FileStore {
     }
 
     fn append(&self, commit: Commit) -> Result<Appended, AppendError> {
+        let span = commit.span();
         commit.check(&self.engine.options.limits)?;
         let now = to_micros(self.engine.options.clock.now());
         let mut has_led = false;
@@ -221,6 +214,9 @@ impl EventStore for FileStore {
         // Once for a group is enough.
         if has_led {
             self.look_after();
+        }
+        if let Ok(appended) = &answer {
+            span.record("position", appended.last.get());
         }
         answer
     }
@@ -249,6 +245,10 @@ impl EventStore for FileStore {
 
     fn interrupt(&self, interrupt: &Interrupt) {
         self.engine.reader.heads.interrupt(interrupt);
+    }
+
+    fn statistics(&self) -> Result<Statistics, Error> {
+        self.engine.reader.statistics().map(|statistics| self.engine.counters.with(statistics))
     }
 
     fn close(&self) -> Result<(), Error> {

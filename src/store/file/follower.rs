@@ -14,7 +14,6 @@ use super::file_store::{FileStore, hint_at_copying};
 use super::options::FileOptions;
 use super::pages::page;
 use super::reader::Reader;
-use super::statistics::Statistics;
 use super::view::{View, damaged_run};
 use crate::error::{Error, ErrorKind};
 use crate::event::Batch;
@@ -26,6 +25,7 @@ use crate::store::event_store::{EventStore, Head};
 use crate::store::identity::Identity;
 use crate::store::interrupt::Interrupt;
 use crate::store::query::Query;
+use crate::store::statistics::Statistics;
 
 /// Reads a store on disk while another process writes to it; or one that nobody writes to, such as a backup or a read-only medium.
 ///
@@ -104,11 +104,6 @@ impl FileOptions {
 }
 
 impl Follower {
-    /// How large the store is, as far as it was shown by the last call. [`Statistics`] says which numbers a follower has.
-    pub fn statistics(&self) -> Result<Statistics, Error> {
-        self.reader.statistics()
-    }
-
     /// Shows everything that is new.
     fn catch_up(&self) -> Result<(), Error> {
         self.reader.heads.see()?;
@@ -179,6 +174,10 @@ impl EventStore for Follower {
 
     fn interrupt(&self, interrupt: &Interrupt) {
         self.reader.heads.interrupt(interrupt);
+    }
+
+    fn statistics(&self) -> Result<Statistics, Error> {
+        self.reader.statistics()
     }
 
     fn close(&self) -> Result<(), Error> {

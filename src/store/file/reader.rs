@@ -11,10 +11,10 @@ use super::index::{Sources, Terms};
 use super::log::Log;
 use super::pages::Hints;
 use super::scan::Tip;
-use super::statistics::Statistics;
 use super::view::View;
 use crate::error::Error;
 use crate::position::Position;
+use crate::store::statistics::Statistics;
 
 /// The part of an open store that reads.
 pub(super) struct Reader {

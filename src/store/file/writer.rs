@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::address::Address;
 use super::beginning::StoreId;
+use super::counters::Counters;
 use super::fault::failed;
 use super::frame::{FRAME_HEADER_BYTES, FrameBuilder};
 use super::heads::Heads;
@@ -18,7 +19,6 @@ use super::recovery::{name_segment, random_tag, write_header};
 use super::scan::Tip;
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, seed};
 use super::space::Space;
-use super::statistics::Counters;
 use super::watermark::{Mark, Watermark};
 use crate::error::{Error, ErrorKind};
 use crate::event::{CommitPlace, Placement, RecordedEvent};
@@ -27,6 +27,7 @@ use crate::position::{Position, Version};
 use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::commit::{Appended, Commit};
 use crate::store::event_store::Head;
+use crate::trace;
 
 /// Where frames go. Only one thread has it at a time.
 #[derive(Debug)]
@@ -273,6 +274,7 @@ impl Writer {
     /// what is on disk.
     fn sync(&mut self, shared: Shared<'_>, tip: Tip) -> Result<(), Error> {
         let began = Instant::now();
+        let _span = trace::span!("sync", position = tip.head.get());
         if let Err(source) = self.file.sync() {
             return Err(shared.heads.forbid(format!("syncing {} failed: {source}", self.name())));
         }

@@ -1,14 +1,12 @@
 //! What a store has to tell of itself while it is at work.
 
-use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
+use std::time::Duration;
 
 /// How large a store is, and what it has done since it was opened. Asking reads no file and waits for nobody's disk, so it can
 /// be done every second.
 ///
 /// `appended / syncs` is how many commits share a sync; `cache_hits / (cache_hits + cache_misses)`, how often the cache helps.
-/// Numbers that change while they are collected may be of slightly different moments.
+/// A store that does not count something leaves it at zero. Numbers that change while they are collected may be of slightly different moments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Statistics {
@@ -41,35 +39,43 @@ pub struct Statistics {
     pub syncs: u64,
     /// How long the last of them took, and how long ago it was; nothing if there was none.
     pub last_sync: Option<(Duration, Duration)>,
+    /// How many tries of commands and units lost a race since the [`Annals`](crate::Annals) was made that is asked. A store by itself
+    /// counts none.
+    pub conflicts: u64,
+    /// How many of them were decided again.
+    pub retries: u64,
 }
 
-/// What a writer counts.
-#[derive(Debug, Default)]
-pub(super) struct Counters(Mutex<Counted>);
-
-#[derive(Debug, Default)]
-struct Counted {
-    appended: u64,
-    syncs: u64,
-    /// How long the last sync took, and when it ended.
-    last_sync: Option<(Duration, Instant)>,
-}
-
-impl Counters {
-    pub(super) fn add_commits(&self, count: usize) {
-        self.0.lock().appended += count as u64;
-    }
-
-    pub(super) fn add_sync(&self, took: Duration) {
-        let mut counted = self.0.lock();
-        counted.syncs += 1;
-        counted.last_sync = Some((took, Instant::now()));
-    }
-
-    /// The same statistics with what was counted here.
-    pub(super) fn with(&self, statistics: Statistics) -> Statistics {
-        let counted = self.0.lock();
-        let last_sync = counted.last_sync.map(|(took, ended)| (took, ended.elapsed()));
-        Statistics { appended: counted.appended, syncs: counted.syncs, last_sync, ..statistics }
+impl Statistics {
+    /// All of it that is a number, under names that do not change, for whatever collects such numbers. `appended`, `syncs`,
+    /// `cache_hits`, `cache_misses`, `conflicts` and `retries` only grow while a store is open, the others go up and down.
+    ///
+    /// ```
+    /// # use annals::Annals;
+    /// # let annals = Annals::in_memory();
+    /// for (name, value) in annals.statistics()?.numbers() {
+    ///     println!("annals_{name} {value}");
+    /// }
+    /// # Ok::<(), annals::Error>(())
+    /// ```
+    pub fn numbers(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        [
+            ("events", self.events),
+            ("unsynced_events", self.unsynced_events),
+            ("commits", self.commits),
+            ("streams", self.streams),
+            ("types", self.types),
+            ("log_bytes", self.log_bytes),
+            ("segments", self.segments),
+            ("runs", self.runs),
+            ("run_bytes", self.run_bytes),
+            ("cache_hits", self.cache_hits),
+            ("cache_misses", self.cache_misses),
+            ("appended", self.appended),
+            ("syncs", self.syncs),
+            ("conflicts", self.conflicts),
+            ("retries", self.retries),
+        ]
+        .into_iter()
     }
 }
