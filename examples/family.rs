@@ -1,14 +1,13 @@
-//! The books of a day-care co-op, and the audit that an event log makes easy: who did what and when, what a single
-//! request set off, and how things stood on any day. Nothing is ever corrected by erasing: a mistake stays in the
-//! log, followed by the event that undoes it.
+//! The books of a day-care co-op: a process minds when payments are due, and locks the portal of who does not pay. And the audit that
+//! an event log makes easy: who did what and when, what came of it, and how things stood on any day. Nothing is ever corrected by
+//! erasing: a mistake stays in the log, followed by the event that undoes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 
-use annals::store::{Clause, Query};
 use annals::testing::ManualClock;
-use annals::{Aggregate, Annals, Context, Draft, Metadata, Recorded, Repository};
-use chrono::{DateTime, NaiveDate, Utc};
+use annals::{Aggregate, Annals, Context, Metadata, Recorded, Repository};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,6 +37,8 @@ enum Command {
     Bill(Invoice),
     CheckPayments,
     Receive(String),
+    LockPortal,
+    RestorePortal,
     Withdraw(String),
     ReverseWithdrawal(String),
 }
@@ -93,41 +94,47 @@ impl Aggregate for Family {
     }
 
     fn handle(&self, command: Command, context: &Context<'_, Self>) -> Result<Vec<Event>, Refused> {
-        // A draft applies what it records, so that the lock on the portal can follow from the payments.
-        let mut family = Draft::of(self);
-        match (command, self.status) {
-            (Command::Enrol, Status::Unknown) => family.record(Event::Enrolled),
+        Ok(match (command, self.status) {
+            (Command::Enrol, Status::Unknown) => vec![Event::Enrolled],
             (Command::AddChild(child, group), Status::Enrolled) => {
-                family.record(Event::ChildAdded { child, group });
+                vec![Event::ChildAdded { child, group }]
             }
-            (Command::Bill(invoice), Status::Enrolled) => family.record(Event::PaymentDue(invoice)),
+            (Command::Bill(invoice), Status::Enrolled) => vec![Event::PaymentDue(invoice)],
             (Command::CheckPayments, _) => {
                 let is_late = |bill: &&Invoice| bill.due < context.now().date_naive();
-                for late in self.open.values().filter(is_late) {
-                    let invoice = late.number.clone();
-                    if !self.overdue.contains(&invoice) {
-                        family.record(Event::PaymentOverdue { invoice });
-                    }
-                }
+                let late = self.unpaid().filter(is_late).map(|bill| bill.number.clone());
+                late.map(|invoice| Event::PaymentOverdue { invoice }).collect()
             }
             (Command::Receive(invoice), _) if self.open.contains_key(&invoice) => {
-                family.record(Event::PaymentReceived { invoice });
+                vec![Event::PaymentReceived { invoice }]
             }
             (Command::Receive(invoice), _) => return Err(Refused::Invoice(invoice)),
-            (Command::Withdraw(reason), Status::Enrolled) => {
-                family.record(Event::Withdrawn { reason });
+            (Command::LockPortal, _) if !self.overdue.is_empty() && !self.portal_locked => {
+                vec![Event::PortalLocked]
             }
+            (Command::RestorePortal, _) if self.overdue.is_empty() && self.portal_locked => {
+                vec![Event::PortalRestored]
+            }
+            (Command::LockPortal | Command::RestorePortal, _) => vec![],
+            (Command::Withdraw(reason), Status::Enrolled) => vec![Event::Withdrawn { reason }],
             (Command::ReverseWithdrawal(reason), Status::Withdrawn) => {
-                family.record(Event::WithdrawalReversed { reason });
+                vec![Event::WithdrawalReversed { reason }]
             }
             (_, status) => return Err(Refused::Family(status)),
-        }
-        match (family.overdue.is_empty(), family.portal_locked) {
-            (false, false) => family.record(Event::PortalLocked),
-            (true, true) => family.record(Event::PortalRestored),
-            _ => {}
-        }
-        Ok(family.into_events())
+        })
+    }
+}
+
+impl Family {
+    /// The bills that nobody has called overdue yet.
+    fn unpaid(&self) -> impl Iterator<Item = &Invoice> {
+        self.open.values().filter(|bill| !self.overdue.contains(&bill.number))
+    }
+
+    /// When the next bill is overdue: at the end of the day on which it is due.
+    fn next_overdue(&self) -> Option<DateTime<Utc>> {
+        let due = self.unpaid().map(|bill| bill.due).min()?;
+        Some(due.succ_opt()?.and_time(NaiveTime::MIN).and_utc())
     }
 }
 
@@ -190,18 +197,31 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok(())
     })?;
 
+    // What happens to a family's payments decides about its portal, and time itself about what is overdue.
+    let portal = families
+        .process("portal")
+        .deadline(|family| Some((family.next_overdue()?, Command::CheckPayments)))
+        .send(&families, |e| match e.event() {
+            Event::PaymentOverdue { .. } => Some((e.id().to_owned(), Command::LockPortal)),
+            Event::PaymentReceived { .. } => Some((e.id().to_owned(), Command::RestorePortal)),
+            _ => None,
+        })
+        .open()?;
+
     let (number, due) = ("2024-02".to_owned(), "2024-02-15".parse()?);
-    let (invoice, cents) = (number.clone(), 21_000);
-    let bill = Command::Bill(Invoice { number, cents, due });
-    for (time, actor, command) in [
-        ("2024-02-01T00:05:00Z", "billing", bill),
-        ("2024-02-15T02:00:00Z", "timer", Command::CheckPayments),
-        ("2024-02-16T02:00:00Z", "timer", Command::CheckPayments),
-        ("2024-02-20T11:12:00Z", "bank", Command::Receive(invoice)),
-    ] {
-        clock.set(time.parse()?);
-        families.to("keller").with(by(actor)).execute(command)?;
-    }
+    clock.set("2024-02-01T00:05:00Z".parse()?);
+    let bill = Command::Bill(Invoice { number: number.clone(), cents: 21_000, due });
+    let billed = families.to("keller").with(by("billing")).execute(bill)?;
+    let month = billed.correlation().ok_or("every command has one")?;
+    portal.run_until_settled()?;
+
+    // Days pass, in which nobody does anything; then the bank reports a payment, and names the bill.
+    clock.set("2024-02-16T02:00:00Z".parse()?);
+    portal.run_until_settled()?;
+    clock.set("2024-02-20T11:12:00Z".parse()?);
+    let bank = by("bank").with_correlation(month).with_causation(billed.event_ids()[0]);
+    families.to("keller").with(bank).execute(Command::Receive(number))?;
+    portal.run_until_settled()?;
 
     // Jonas takes the Kellers for others: he withdraws them, and their places are free.
     clock.set("2024-03-04T15:40:00Z".parse()?);
@@ -228,6 +248,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         Ok(())
     })?;
+    println!("What came of the bill of February:\n{}\n", annals.story(month)?);
     audit(&annals, &families, &mistake)
 }
 
@@ -243,18 +264,11 @@ fn audit(
         println!("  {when}  {:<7}  {:?}", who.unwrap_or("?"), event.event());
     }
 
-    println!("\nWhat came of the request that withdrew the family:");
     let request = mistake.correlation().ok_or("every request has one")?;
-    let mut streams = Vec::new();
-    for event in annals.read(Query::new(Clause::new().correlation(request))) {
-        let event = event?;
-        let is_undo = event.causation() == Some(mistake.event_id());
-        let stream = event.stream().to_string();
-        let undo = if is_undo { "undo" } else { "" };
-        println!("  {stream:<16}  {undo:<4}  {}", event.event_type());
-        streams.push(stream);
-    }
-    assert_eq!(streams, ["family/keller", "group/sunflowers"].repeat(2));
+    let story = annals.story(request)?;
+    println!("\nWhat came of the request that withdrew the family:\n{story}");
+    let depths: Vec<usize> = story.events().map(|(depth, _)| depth).collect();
+    assert_eq!(depths, [0, 1, 1, 0], "petra's two events stand under the mistake");
 
     println!("\nHow things stood in the evening of:");
     for (day, status, locked) in [

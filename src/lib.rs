@@ -3,7 +3,7 @@
 //! Event sourcing keeps every change as an immutable event in an append-only log and derives the current state by
 //! folding it. A domain type implements [`Aggregate`]: [`handle`](Aggregate::handle) turns a command into events,
 //! [`apply`](Aggregate::apply) folds an event into the state. Everything else comes with the crate: the log, optimistic
-//! concurrency, time travel, old event shapes, snapshots, views, subscriptions.
+//! concurrency, time travel, old event shapes, snapshots, views, subscriptions, processes.
 //!
 //! [`Annals::open`] keeps the events in a directory: a durable log that names its damage ([`store::FileStore`]).
 //! [`Annals::in_memory`] keeps them for as long as the process lives. Both stand behind one port, [`store::EventStore`].
@@ -68,13 +68,14 @@
 //! |---|---|
 //! | open a store, change several aggregates at once, build a view | [`Annals`], [`Unit`], [`view`] |
 //! | keep a view up to date, in memory or in SQLite | [`projection`], [`docs::read_models`] |
+//! | let something happen because something happened, or after some time | [`process`], [`docs::processes`] |
 //! | carry out commands, load, travel in time, read history | [`Repository`] and the module [`repository`] |
 //! | model a domain | [`Aggregate`], [`Context`], [`Draft`] |
 //! | say who did it and what it belongs to | [`Metadata`] |
 //! | catch up with what happens and follow it | [`Subscription`] |
-//! | find out why: causes and effects, blame, differences | [`Annals::story`], [`Repository::blame`], [`Repository::diff`] |
+//! | find out why: causes and effects, blame, differences | [`Annals::story`], [`Repository::blame`], [`docs::looking_back`] |
 //! | change an event type that has been stored | [`codec::Upcasters`], [`testing::SchemaLock`] |
-//! | test aggregates | [`testing::Scenario`] |
+//! | test aggregates and processes | [`testing::Scenario`], [`testing::ProcessScenario`] |
 //! | choose durability, sizes, use of memory | [`store::FileOptions`] |
 //! | read a store beside the process that writes to it, or a backup | [`store::Follower`] |
 //! | see how a store is doing, and feed that to a metrics system | [`Annals::statistics`] |
@@ -97,6 +98,7 @@
 //! * A subscription hands out what is durable, each event once and in order, from wherever it begins; another goes on where
 //!   it was.
 //! * A view in SQLite has each event exactly once, whenever the process is killed; a checkpoint of another log is an error.
+//! * A process manager tells each event once, sends each command once, and misses no deadline, whenever the process is killed.
 //! * A decision is written only against the state that it looked at. [`Outcome::state`](repository::Outcome::state) is
 //!   exactly what loading gives: each event is applied in the form in which it reads back, before it is written. What does
 //!   not read back, and what the fold cannot take (a panic), never reaches the log through a repository or a unit.

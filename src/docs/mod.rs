@@ -10,5 +10,9 @@ pub mod reliability {}
 pub mod operations {}
 #[doc = include_str!("read_models.md")]
 pub mod read_models {}
+#[doc = include_str!("processes.md")]
+pub mod processes {}
+#[doc = include_str!("looking_back.md")]
+pub mod looking_back {}
 #[doc = include_str!("format.md")]
 pub mod format {}

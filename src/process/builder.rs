@@ -26,7 +26,8 @@ use crate::subscription::Subscription;
 
 impl<P: Aggregate> Repository<P> {
     /// Begins a process manager over these aggregates: they are told what happens elsewhere, what they ask others for is sent on, and
-    /// their deadlines are minded. The name stands in the log, and stays; [`process`](crate::process) says more.
+    /// their deadlines are minded. The name, of up to 200 bytes, stands in the log, and stays: the manager is the actor of all that it
+    /// does. [`process`](crate::process) says more.
     ///
     /// ```
     /// # use annals::{Aggregate, Annals, Context};

@@ -152,7 +152,7 @@ impl<P: Aggregate> Desk<P> {
                     Ok(was_told) => self.look_at_deadline_if(was_told, &instance)?,
                     Err(problem) => {
                         self.note(Note::Queued { lane, instance: instance.clone(), task })?;
-                        self.fail(lane, &instance, problem, Metadata::caused_by(event))?;
+                        self.fail(lane, &instance, problem, self.metadata(event))?;
                     }
                 }
             }
@@ -181,7 +181,7 @@ impl<P: Aggregate> Desk<P> {
             return Ok(Ok(true));
         }
         judge(caught(|| {
-            let (ordinal, metadata) = (job.ordinal, Metadata::caused_by(event));
+            let (ordinal, metadata) = (job.ordinal, self.metadata(event));
             let refusal = match (job.carry_out)(metadata.clone(), key) {
                 Err(ExecuteError::Refused(refusal)) if lane == Lane::Outbox => refusal,
                 answer => return answer.map(|()| lane == Lane::Inbox),
@@ -191,6 +191,11 @@ impl<P: Aggregate> Desk<P> {
                 None => Err(ExecuteError::Refused(refusal)),
             }
         }))
+    }
+
+    /// What is known about what comes of an event.
+    fn metadata(&self, event: &RecordedEvent<'_>) -> Metadata {
+        Metadata::caused_by(event).with_actor(&self.plan.name)
     }
 
     /// What the instance is told when what it asked for is refused.
@@ -300,7 +305,7 @@ impl<P: Aggregate> Desk<P> {
             // The routes are others by now.
             None => Ok(()),
         };
-        Ok((Metadata::caused_by(&event), done))
+        Ok((self.metadata(&event), done))
     }
 
     /// Sees to the deadlines that are over at this time.
@@ -417,7 +422,7 @@ impl<P: Aggregate> Desk<P> {
     fn cause_of_deadline(&self, instance: &str) -> Result<Metadata, Error> {
         let last = Query::new(self.stream(instance)?).backwards().limit(NonZeroU64::MIN);
         let last = Events::new(&self.backing.store, last).next().transpose()?;
-        Ok(last.map_or_else(Metadata::new, |event| Metadata::caused_by(&event)))
+        Ok(last.map_or_else(Metadata::new, |event| self.metadata(&event)))
     }
 
     /// When something is to be done next that is not because of an event.

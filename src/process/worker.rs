@@ -81,7 +81,12 @@ impl<P: Aggregate> Work for Worker<P> {
     }
 
     fn fail(&mut self, error: Error) {
-        trace::event!(WARN, process = self.desk.plan.name, "{}", crate::error::with_sources(&error));
+        trace::event!(
+            WARN,
+            process = self.desk.plan.name,
+            "{}",
+            crate::error::with_sources(&error)
+        );
         let tries = self.failure.as_ref().map_or(1, |failure| failure.tries.saturating_add(1));
         // Another manager of the name is not got rid of by trying again.
         let tries = if *error.kind() == ErrorKind::InUse { u32::MAX } else { tries };
