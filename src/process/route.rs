@@ -1,6 +1,6 @@
 //! From events to commands.
 
-use std::borrow::{Borrow, Cow};
+use std::borrow::Borrow;
 
 use super::lane::Lane;
 use crate::aggregate::{Aggregate, AggregateId, Recorded};
@@ -64,7 +64,7 @@ pub(super) fn registered<A: Aggregate, B: Aggregate>(
             for (id, command) in route(&recorded) {
                 let instance = match lane {
                     Lane::Inbox => Borrow::<B::Id>::borrow(&id).to_key(),
-                    Lane::Outbox => Cow::Borrowed(recorded.stream().id()),
+                    Lane::Outbox => recorded.id().to_key(),
                 };
                 let (instance, to) = (instance.into_owned(), to.clone());
                 let carry_out: CarryOut = Box::new(move |metadata, key| {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::desk::Desk;
 use crate::aggregate::Aggregate;
@@ -111,6 +111,8 @@ impl<P: Aggregate> Worker<P> {
             (failure.position, failure.is_unsettled) = (self.desk.position, false);
         }
         self.desk.try_again()?;
+        // Before the log is looked at: what is recorded up to then is seen before a deadline that is over by then.
+        let now = self.desk.backing.clock.now();
         let (desk, unwritten) = (&mut self.desk, &mut self.unwritten);
         let handle = |batch: &Batch| handle(desk, batch, calls, unwritten);
         if self.subscription.next_batch(Duration::ZERO, handle)?.is_some() {
@@ -120,7 +122,7 @@ impl<P: Aggregate> Worker<P> {
             return Ok(Step::Over);
         }
         self.desk.position = self.subscription.checkpoint();
-        if self.desk.see_to_deadlines(self.desk.backing.clock.now())? {
+        if self.desk.see_to_deadlines(now)? {
             return Ok(Step::Done);
         }
         let written = self.desk.notebook.ledger().position.get();
@@ -165,7 +167,9 @@ fn handle<P: Aggregate>(
             return Err(Halt::Called);
         }
         // What was due before the event was recorded comes before it, whenever the manager gets there.
-        desk.see_to_deadlines(event.recorded_at() - chrono::TimeDelta::microseconds(1))?;
+        if let Some(before) = event.recorded_at().checked_sub_signed(TimeDelta::microseconds(1)) {
+            desk.see_to_deadlines(before)?;
+        }
         desk.handle(&event)?;
         if event.stream().is_in(&desk.plan.instances.binding().category) {
             desk.look_at_deadline(event.stream().id(), event.version())?;
