@@ -80,6 +80,11 @@ impl Ledger {
         self.deadlines.by_instance.len()
     }
 
+    /// How many things there are to keep in mind.
+    pub(super) fn open(&self) -> usize {
+        self.inboxes.len() + self.outboxes.len() + self.deadlines() + self.ended.len()
+    }
+
     /// The next deadline of an instance that does not wait to be told of something before.
     pub(super) fn next_due(&self) -> Option<(DateTime<Utc>, &str)> {
         let mut due = self.deadlines.by_time.iter();

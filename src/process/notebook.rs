@@ -1,6 +1,7 @@
 //! Where a manager takes its notes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ledger::{Ledger, Note};
 use crate::aggregate::{Aggregate, Occasion};
@@ -14,7 +15,7 @@ use crate::repository::{Binding, ExecuteError, Stage};
 use crate::snapshot::SnapshotPlan;
 use crate::store::{AppendError, Commit};
 
-/// After how many notes a snapshot of what they come to is taken.
+/// After how many notes a snapshot of what they come to is taken at the earliest.
 const SNAPSHOT_EVERY: u64 = 500;
 
 /// The ledger of a manager, with notes that are taken and not yet written.
@@ -23,6 +24,9 @@ pub(super) struct Notebook {
     name: String,
     pub(super) stream: StreamId,
     stage: Stage<Ledger>,
+    /// After how many notes a snapshot is taken: as many as things are open, so that snapshots cost each note the same, however many
+    /// those are.
+    spacing: Arc<AtomicU64>,
 }
 
 impl Notebook {
@@ -30,11 +34,14 @@ impl Notebook {
         let category = Category::reserved(Ledger::TYPE);
         let mut binding = Binding::new(Arc::clone(backing), Arc::new(()), category)?;
         let mut plan = SnapshotPlan::new(binding.codec.histories());
-        plan.is_due = Arc::new(|last, now| now.get() - last.get() >= SNAPSHOT_EVERY);
+        let spacing = Arc::new(AtomicU64::new(SNAPSHOT_EVERY));
+        let wanted = Arc::clone(&spacing);
+        plan.is_due =
+            Arc::new(move |last, now| now.get() - last.get() >= wanted.load(Ordering::Relaxed));
         binding.snapshots = Some(plan);
         let stream = binding.stream(name)?;
         let stage = Stage::of(stream.clone(), binding.load(&stream)?);
-        Ok(Self { binding, name: name.to_owned(), stream, stage })
+        Ok(Self { binding, name: name.to_owned(), stream, stage, spacing })
     }
 
     /// Goes back to what is written.
@@ -75,6 +82,8 @@ impl Notebook {
             self.take(Note::Passed { position }, Metadata::new())?;
         }
         let Some(last) = self.stage.len().checked_sub(1) else { return Ok(()) };
+        let open = self.ledger().open() as u64;
+        self.spacing.store(open.max(SNAPSHOT_EVERY), Ordering::Relaxed);
         let commit = self.stage.add_to(Commit::new())?;
         let appended = self.binding.backing.store.append(commit).map_err(|error| match error {
             AppendError::Store(error) => error,
