@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::OnceLock;
 
 use annals::id::EventId;
 use annals::process::ProcessBuilder;
@@ -43,6 +44,9 @@ impl Aggregate for Bell {
         Ok(vec![ring])
     }
 }
+
+/// What is called with the errand and the number of the thing whenever a shop is about to decide, if it is set.
+pub(crate) static ASKED: OnceLock<Box<dyn Fn(u64, u64) + Send + Sync>> = OnceLock::new();
 
 /// Where errands lead to.
 #[derive(Debug, Default)]
@@ -85,6 +89,9 @@ impl Aggregate for Shop {
 
     fn handle(&self, sale: Sale, _: &Context<'_, Self>) -> Result<Vec<Sale>, NotSold> {
         let Sale::Sold { errand, number } = sale;
+        if let Some(asked) = ASKED.get() {
+            asked(errand, number);
+        }
         match answer(errand, number) {
             Answer::Sells => Ok(vec![sale]),
             Answer::Refuses => Err(NotSold(number)),
