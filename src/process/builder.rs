@@ -185,7 +185,7 @@ impl<P: Aggregate> ProcessBuilder<P> {
             desk.write()?;
         }
         let subscription = Subscription::new(&backing.store, filter.clone()).after(desk.position);
-        let worker = Worker { subscription, desk, unwritten: 0, failure: None };
+        let worker = Worker { subscription, desk, unwritten: 0, mark: None, failure: None };
         let runner = Runner::new(&name, &backing, &board, worker);
         Ok(ProcessManager::new(runner, filter.into(), notes))
     }

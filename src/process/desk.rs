@@ -292,8 +292,18 @@ impl<P: Aggregate> Desk<P> {
         Ok((Metadata::caused_by(&event), done))
     }
 
-    /// Sees to the deadlines that are over at this time.
-    pub(super) fn see_to_deadlines(&mut self, until: DateTime<Utc>) -> Result<bool, Error> {
+    /// Whether a deadline is over at this time.
+    pub(super) fn is_overdue(&self, until: DateTime<Utc>) -> bool {
+        self.notebook.ledger().next_due().is_some_and(|(at, _)| at <= until)
+    }
+
+    /// Sees to the deadlines that are over at this time. `unwritten` is how many events were handled since what is written says how
+    /// far everything is.
+    pub(super) fn see_to_deadlines(
+        &mut self,
+        until: DateTime<Utc>,
+        unwritten: &mut u64,
+    ) -> Result<bool, Error> {
         let mut any = false;
         while let Some((at, instance)) = self.notebook.ledger().next_due() {
             if at > until {
@@ -301,8 +311,9 @@ impl<P: Aggregate> Desk<P> {
             }
             let instance = instance.to_owned();
             // What was decided before the deadline is not decided again behind it.
-            if self.position > self.notebook.ledger().position {
+            if !any && (*unwritten > 0 || self.notebook.unwritten() > 0) {
                 self.write()?;
+                *unwritten = 0;
             }
             any = true;
             if let Err(problem) = self.see_to_deadline(&instance, until)? {
@@ -411,7 +422,12 @@ impl<P: Aggregate> Desk<P> {
     /// When something is to be done next that is not because of an event.
     pub(super) fn next_due(&self) -> Option<DateTime<Utc>> {
         let deadline = self.notebook.ledger().next_due().map(|(at, _)| at);
-        self.troubles.values().map(|(_, due)| *due).chain(deadline).min()
+        self.next_try().into_iter().chain(deadline).min()
+    }
+
+    /// When something is tried again.
+    pub(super) fn next_try(&self) -> Option<DateTime<Utc>> {
+        self.troubles.values().map(|(_, due)| *due).min()
     }
 }
 

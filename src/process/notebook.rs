@@ -74,7 +74,18 @@ impl Notebook {
         if position > self.ledger().position {
             self.take(Note::Passed { position }, Metadata::new())?;
         }
-        let Some(last) = self.stage.len().checked_sub(1) else { return Ok(()) };
+        self.append().map(drop)
+    }
+
+    /// The same, also if it is written already; and tells where that stands. What comes behind it is recorded later.
+    pub(super) fn write_mark(&mut self, position: Position) -> Result<Position, Error> {
+        self.take(Note::Passed { position }, Metadata::new())?;
+        Ok(self.append()?.unwrap_or(position))
+    }
+
+    /// Writes what was taken, and tells where the last of it stands.
+    fn append(&mut self) -> Result<Option<Position>, Error> {
+        let Some(last) = self.stage.len().checked_sub(1) else { return Ok(None) };
         let commit = self.stage.add_to(Commit::new())?;
         let appended = self.binding.backing.store.append(commit).map_err(|error| match error {
             AppendError::Store(error) => error,
@@ -83,6 +94,6 @@ impl Notebook {
         })?;
         self.stage.written(&self.binding, &appended, last)?;
         self.stage.begin_again();
-        Ok(())
+        Ok(Some(appended.last))
     }
 }

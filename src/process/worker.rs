@@ -23,6 +23,9 @@ pub(super) struct Worker<P: Aggregate> {
     pub(super) desk: Desk<P>,
     /// How many events were handled since what is written says how far everything is.
     pub(super) unwritten: u64,
+    /// Where it stands in the log that deadlines are over, and at which time they are: they are seen to once everything before it is
+    /// handled.
+    pub(super) mark: Option<(Position, DateTime<Utc>)>,
     /// What has failed, other than a command, since the manager last got on.
     pub(super) failure: Option<Failure>,
 }
@@ -98,7 +101,7 @@ impl<P: Aggregate> Worker<P> {
         if self.failure.as_ref().is_some_and(|failure| failure.is_unsettled) {
             self.desk.settle()?;
             self.subscription.go_to(self.desk.position);
-            self.unwritten = 0;
+            (self.unwritten, self.mark) = (0, None);
         }
         if let Some(failure) = &mut self.failure {
             (failure.position, failure.is_unsettled) = (self.desk.position, false);
@@ -113,7 +116,7 @@ impl<P: Aggregate> Worker<P> {
             return Ok(Step::Over);
         }
         self.desk.position = self.subscription.checkpoint();
-        if self.desk.see_to_deadlines(self.desk.backing.clock.now())? {
+        if self.see_to_deadlines()? {
             return Ok(Step::Done);
         }
         let written = self.desk.notebook.ledger().position.get();
@@ -125,7 +128,30 @@ impl<P: Aggregate> Worker<P> {
             self.write()?;
         }
         self.desk.show();
-        Ok(Step::CaughtUp(self.desk.position, self.desk.next_due()))
+        let due = if self.mark.is_some() { self.desk.next_try() } else { self.desk.next_due() };
+        Ok(Step::CaughtUp(self.desk.position, due))
+    }
+
+    /// Sees to the deadlines that are over by now, where everything is handled that can be read. Tells whether there is more to do.
+    ///
+    /// What was recorded before a deadline may be on its way still, or wait to be synced. A note that is taken when the deadline is over
+    /// stands behind all of that: once it can be read, nothing is missing.
+    fn see_to_deadlines(&mut self) -> Result<bool, Error> {
+        let now = self.desk.backing.clock.now();
+        match self.mark {
+            Some((position, _)) if position > self.desk.position => Ok(false),
+            Some((_, time)) => {
+                self.mark = None;
+                self.desk.see_to_deadlines(time, &mut self.unwritten)?;
+                Ok(true)
+            }
+            None if self.desk.is_overdue(now) => {
+                let mark = self.desk.notebook.write_mark(self.desk.position)?;
+                (self.mark, self.unwritten) = (Some((mark, now)), 0);
+                Ok(true)
+            }
+            None => Ok(false),
+        }
     }
 
     /// Goes on at once after a failure, from what is written.
@@ -158,7 +184,8 @@ fn handle<P: Aggregate>(
             return Err(Halt::Called);
         }
         // What was due before the event was recorded comes before it, whenever the manager gets there.
-        desk.see_to_deadlines(event.recorded_at() - chrono::TimeDelta::microseconds(1))?;
+        let until = event.recorded_at() - chrono::TimeDelta::microseconds(1);
+        desk.see_to_deadlines(until, unwritten)?;
         desk.handle(&event)?;
         if event.stream().is_in(&desk.plan.instances.binding().category) {
             desk.look_at_deadline(event.stream().id(), event.version())?;
