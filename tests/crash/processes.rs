@@ -1,6 +1,7 @@
 //! A process manager on a disk that crashes: whatever is left of the log and of its notes, in the end each thing has happened once.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use annals::chrono::{DateTime, TimeDelta, Utc};
@@ -21,9 +22,10 @@ mod errands;
 use errands::{Bell, Errand, Ring, errands, faults};
 
 const TEST: &str = "processes::whatever_a_crash_leaves_each_thing_happens_once";
-const SEEDS: u64 = 20;
-/// How many steps a workload has, and how many images are made of each of its moments.
+const SEEDS: u64 = 90;
+/// How many steps a workload has, of how many in a hundred of its moments images are made, and how many of each.
 const STEPS: u64 = 30;
+const MOMENTS_PERCENT: u64 = 45;
 const IMAGES_OF_MOMENT: u64 = 1;
 /// How often what goes on with an image is crashed in turn.
 const DEPTH: u64 = 2;
@@ -41,6 +43,13 @@ struct Left {
     durable: usize,
     /// How many errands there were, with those that are lost.
     errands: u64,
+}
+
+impl Left {
+    fn nothing() -> Self {
+        let (state, now) = (State::default(), noon().now());
+        Self { state, now, rings: Vec::new(), durable: 0, errands: 0 }
+    }
 }
 
 /// A store on a disk, and a manager.
@@ -210,16 +219,12 @@ fn whatever_a_crash_leaves_each_thing_happens_once() {
     let (mut images, first) = (0, report::number("ANNALS_CRASH_SEED").unwrap_or(1));
     let seeds = if report::is_one_case() { 1 } else { SEEDS };
     for seed in first..first + seeds {
-        let empty = Left {
-            state: State::default(),
-            now: noon().now(),
-            rings: Vec::new(),
-            durable: 0,
-            errands: 0,
-        };
-        let all = live(&empty, STEPS, &mut Random::of(&[seed]))
+        let all = live(&Left::nothing(), STEPS, &mut Random::of(&[seed]))
             .unwrap_or_else(|complaint| panic!("the workload of seed {seed}: {complaint}"));
         for (point, left) in all.into_iter().enumerate() {
+            if !Random::of(&[seed, point as u64]).chance(MOMENTS_PERCENT) {
+                continue;
+            }
             for number in 0..IMAGES_OF_MOMENT {
                 let case = format!("{point}.{number}");
                 if report::is_left_out(&case) {
@@ -237,4 +242,50 @@ fn whatever_a_crash_leaves_each_thing_happens_once() {
         }
     }
     println!("{images} images of logs with a process manager, crashed up to {DEPTH} times more");
+}
+
+/// An errand that is over in a minute, and is known to its manager.
+fn with_an_errand(durability: Durability) -> Office {
+    let nothing = Left::nothing();
+    let disk = SimDisk::holding(nothing.state.clone(), 1);
+    let mut office = Office::open(&nothing, disk, durability).unwrap();
+    let by = Some(office.clock.now() + TimeDelta::minutes(1));
+    office.ring(Ring::Rang { errand: 1, asks: 1, by }).unwrap();
+    office.settle().unwrap();
+    office
+}
+
+#[test]
+fn an_answer_that_waits_to_be_synced_when_the_deadline_comes_is_in_time() {
+    let mut office = with_an_errand(Durability::Buffered);
+    office.ring(Ring::Answered { errand: 1 }).unwrap();
+    office.clock.advance(TimeDelta::minutes(2));
+    office.manager.run_until_settled().unwrap();
+    office.look().unwrap();
+}
+
+#[test]
+fn an_answer_that_is_on_its_way_to_the_disk_when_the_deadline_comes_is_in_time() {
+    let office = with_an_errand(Durability::Synced);
+    let (clock, (comes, deadline)) = (office.clock.clone(), mpsc::channel());
+    office.disk.set_before_sync(Some(Arc::new(move || {
+        // Only while the answer is synced: what is done after the deadline is synced later.
+        if clock.now() == noon().now() {
+            clock.advance(TimeDelta::minutes(2));
+            comes.send(()).unwrap();
+            // As long as the manager may take to see that there is nothing to read.
+            thread::sleep(Duration::from_millis(50));
+        }
+    })));
+    let manager = &office.manager;
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            deadline.recv().unwrap();
+            manager.run_until_settled().unwrap();
+        });
+        let bells = office.annals.of::<Bell>().unwrap();
+        bells.execute("front", Ring::Answered { errand: 1 }).unwrap();
+    });
+    office.disk.set_before_sync(None);
+    office.look().unwrap();
 }

@@ -8,6 +8,7 @@ use std::{env, fs};
 
 use annals::chrono::{DateTime, TimeDelta, Utc};
 use annals::process::ProcessManager;
+use annals::store::{Durability, FileStore};
 use annals::testing::ManualClock;
 use annals::{Annals, Clock, SystemClock};
 
@@ -32,6 +33,14 @@ fn open(task: &Task, clock: impl Clock + Clone + 'static) -> Annals {
     Annals::builder().clock(clock).with_store(store)
 }
 
+/// How a child opens it: in a small task, what is rung is synced every now and then only.
+fn open_as_child(task: &Task) -> (Annals, Arc<FileStore>) {
+    let durability = if task.is_small { Durability::Buffered } else { Durability::Synced };
+    let store = history::options(true).durability(durability).open(&task.directory).unwrap();
+    let store = Arc::new(store);
+    (Annals::with_store(Arc::clone(&store)), store)
+}
+
 /// Rings on and on while a manager is at work, until it is killed.
 pub(crate) fn manage(task: &Task, notes: Notes) {
     let notes = Arc::new(notes);
@@ -41,7 +50,7 @@ pub(crate) fn manage(task: &Task, notes: Notes) {
         thread::sleep(Duration::from_micros(300));
     };
     assert!(errands::ASKED.set(Box::new(asked)).is_ok());
-    let annals = open(task, SystemClock);
+    let (annals, store) = open_as_child(task);
     let bells = annals.of::<Bell>().unwrap();
     let ring = |ring| {
         let rung = bells.execute("front", ring).unwrap();
@@ -56,6 +65,9 @@ pub(crate) fn manage(task: &Task, notes: Notes) {
         ring(Ring::Rang { errand, asks: random(4), by });
         if random(3) == 0 {
             ring(Ring::Answered { errand: errand - random(1 + number.min(5)) });
+        }
+        if random(4) == 0 {
+            store.sync().unwrap();
         }
         while manager.status().lag.events > 40 {
             thread::sleep(Duration::from_micros(200));
@@ -178,7 +190,8 @@ fn whatever_the_moment_of_a_kill_each_thing_happens_once() {
         assert!(tally.kills < 3 * kills, "too few kills strike a dispatch: {tally:?}");
         let place = Place::new();
         for life in 0..LIVES {
-            let task = Task { life, ..Task::new(Role::Manages, &place) };
+            let is_small = random(3) == 0;
+            let task = Task { life, is_small, ..Task::new(Role::Manages, &place) };
             kill_one(&task, &place, &mut random);
             look_into(&task, &place, &mut tally);
         }
