@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use annals::chrono::{DateTime, TimeDelta, Utc};
-use annals::process::ProcessManager;
+use annals::process::{ProcessBuilder, ProcessManager};
 use annals::store::{Durability, EventStore, FileStore};
 use annals::testing::ManualClock;
 use annals::{Annals, Clock, Error, Position};
@@ -119,7 +119,10 @@ impl Office {
             }
             6 => self.clock.advance(minutes(40, random)),
             7 => drop(self.store.sync().map_err(shown)?),
-            8 => self.manager = errands(&self.annals).and_then(|it| it.open()).map_err(shown)?,
+            8 => {
+                self.manager =
+                    errands(&self.annals).and_then(ProcessBuilder::open).map_err(shown)?
+            }
             9..11 => {
                 let head = self.store.head().map_err(shown)?.durable;
                 self.manager.wait_for(head, Duration::from_secs(20)).map_err(shown)?;

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
-use annals::chrono::{DateTime, TimeDelta, Utc};
+use annals::chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use annals::process::ProcessManager;
 use annals::store::{Durability, FileStore};
 use annals::testing::ManualClock;
@@ -61,7 +61,7 @@ pub(crate) fn manage(task: &Task, notes: Notes) {
     for number in 0.. {
         let errand = task.life * ERRANDS_OF_LIFE + number;
         let in_time = TimeDelta::milliseconds(i64::try_from(5 + random(36)).unwrap());
-        let by = (random(2) == 0).then(|| SystemClock.now() + in_time);
+        let by = (random(2) == 0).then(|| (SystemClock.now() + in_time).trunc_subsecs(6));
         ring(Ring::Rang { errand, asks: random(4), by });
         if random(3) == 0 {
             ring(Ring::Answered { errand: errand - random(1 + number.min(5)) });
