@@ -178,6 +178,7 @@ impl<P: Aggregate> ProcessBuilder<P> {
             position: Position::START,
             troubles: BTreeMap::new(),
             repeats_up_to: Position::START,
+            seen_to_until: DateTime::<Utc>::MIN_UTC,
             looked_at: HashMap::new(),
         };
         desk.settle()?;
@@ -186,7 +187,7 @@ impl<P: Aggregate> ProcessBuilder<P> {
             desk.write()?;
         }
         let subscription = Subscription::new(&backing.store, filter.clone()).after(desk.position);
-        let worker = Worker { subscription, desk, unwritten: 0, failure: None };
+        let worker = Worker { subscription, desk, unwritten: 0, mark: None, failure: None };
         let runner = Runner::new(&name, &backing, &board, worker);
         Ok(ProcessManager::new(runner, filter.into(), notes))
     }

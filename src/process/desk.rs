@@ -52,6 +52,8 @@ pub(super) struct Desk<P: Aggregate> {
     pub(super) troubles: BTreeMap<(Lane, String), (u32, DateTime<Utc>)>,
     /// Up to here, the manager may do what it, or one before it, has done already.
     pub(super) repeats_up_to: Position,
+    /// Up to which time deadlines were seen to.
+    pub(super) seen_to_until: DateTime<Utc>,
     /// At which version of an instance its deadline was last looked up; of some instances, to save looking again.
     pub(super) looked_at: HashMap<String, Version>,
 }
@@ -174,10 +176,9 @@ impl<P: Aggregate> Desk<P> {
             position = event.position().get(),
             correlation = event.correlation().map(tracing::field::display),
         );
-        if lane == Lane::Outbox
-            && event.position() <= self.repeats_up_to
-            && self.was_told(&instance, &refused)?
-        {
+        // Also behind that, where another manager of the name may have been at work.
+        let may_be_told = event.position() <= self.repeats_up_to || self.plan.on_refusal.is_some();
+        if lane == Lane::Outbox && may_be_told && self.was_told(&instance, &refused)? {
             return Ok(Ok(true));
         }
         judge(caught(|| {
@@ -294,8 +295,9 @@ impl<P: Aggregate> Desk<P> {
         task: Task,
     ) -> Result<(Metadata, Result<(), Problem>), Error> {
         let Task::Command { position, number } = task else {
-            let now = self.backing.clock.now();
-            return Ok((self.cause_of_deadline(instance)?, self.see_to_deadline(instance, now)?));
+            // One that only could not be looked up before waits for what was recorded before it.
+            let until = self.seen_to_until;
+            return Ok((self.cause_of_deadline(instance)?, self.see_to_deadline(instance, until)?));
         };
         let batch = event_at(&self.backing.store, position)?;
         let Some(event) = batch.get(0) else { return Ok((Metadata::new(), Ok(()))) };
@@ -308,17 +310,29 @@ impl<P: Aggregate> Desk<P> {
         Ok((self.metadata(&event), done))
     }
 
-    /// Sees to the deadlines that are over at this time.
-    pub(super) fn see_to_deadlines(&mut self, until: DateTime<Utc>) -> Result<bool, Error> {
+    /// Whether a deadline is over at this time.
+    pub(super) fn is_overdue(&self, until: DateTime<Utc>) -> bool {
+        self.notebook.ledger().next_due().is_some_and(|(at, _)| at <= until)
+    }
+
+    /// Sees to the deadlines that are over at this time. `unwritten` is how many events were handled since what is written says how
+    /// far everything is.
+    pub(super) fn see_to_deadlines(
+        &mut self,
+        until: DateTime<Utc>,
+        unwritten: &mut u64,
+    ) -> Result<bool, Error> {
         let mut any = false;
+        self.seen_to_until = self.seen_to_until.max(until);
         while let Some((at, instance)) = self.notebook.ledger().next_due() {
             if at > until {
                 break;
             }
             let instance = instance.to_owned();
             // What was decided before the deadline is not decided again behind it.
-            if self.position > self.notebook.ledger().position {
+            if !any && (*unwritten > 0 || self.notebook.unwritten() > 0) {
                 self.write()?;
+                *unwritten = 0;
             }
             any = true;
             if let Err(problem) = self.see_to_deadline(&instance, until)? {
@@ -428,7 +442,12 @@ impl<P: Aggregate> Desk<P> {
     /// When something is to be done next that is not because of an event.
     pub(super) fn next_due(&self) -> Option<DateTime<Utc>> {
         let deadline = self.notebook.ledger().next_due().map(|(at, _)| at);
-        self.troubles.values().map(|(_, due)| *due).chain(deadline).min()
+        self.next_try().into_iter().chain(deadline).min()
+    }
+
+    /// When something is tried again.
+    pub(super) fn next_try(&self) -> Option<DateTime<Utc>> {
+        self.troubles.values().map(|(_, due)| *due).min()
     }
 }
 

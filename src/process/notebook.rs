@@ -81,7 +81,18 @@ impl Notebook {
         if position > self.ledger().position {
             self.take(Note::Passed { position }, Metadata::new())?;
         }
-        let Some(last) = self.stage.len().checked_sub(1) else { return Ok(()) };
+        self.append().map(drop)
+    }
+
+    /// The same, also if it is written already; and tells where that stands. What comes behind it is recorded later.
+    pub(super) fn write_mark(&mut self, position: Position) -> Result<Position, Error> {
+        self.take(Note::Passed { position }, Metadata::new())?;
+        Ok(self.append()?.unwrap_or(position))
+    }
+
+    /// Writes what was taken, and tells where the last of it stands.
+    fn append(&mut self) -> Result<Option<Position>, Error> {
+        let Some(last) = self.stage.len().checked_sub(1) else { return Ok(None) };
         let open = self.ledger().open() as u64;
         self.spacing.store(open.max(SNAPSHOT_EVERY), Ordering::Relaxed);
         let commit = self.stage.add_to(Commit::new())?;
@@ -92,6 +103,6 @@ impl Notebook {
         })?;
         self.stage.written(&self.binding, &appended, last)?;
         self.stage.begin_again();
-        Ok(())
+        Ok(Some(appended.last))
     }
 }

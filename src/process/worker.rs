@@ -24,6 +24,9 @@ pub(super) struct Worker<P: Aggregate> {
     pub(super) desk: Desk<P>,
     /// How many events were handled since what is written says how far everything is.
     pub(super) unwritten: u64,
+    /// Where it stands in the log that deadlines are over, and at which time they are: they are seen to once everything before it is
+    /// handled.
+    pub(super) mark: Option<(Position, DateTime<Utc>)>,
     /// What has failed, other than a command, since the manager last got on.
     pub(super) failure: Option<Failure>,
 }
@@ -105,14 +108,12 @@ impl<P: Aggregate> Worker<P> {
         if self.failure.as_ref().is_some_and(|failure| failure.is_unsettled) {
             self.desk.settle()?;
             self.subscription.go_to(self.desk.position);
-            self.unwritten = 0;
+            (self.unwritten, self.mark) = (0, None);
         }
         if let Some(failure) = &mut self.failure {
             (failure.position, failure.is_unsettled) = (self.desk.position, false);
         }
         self.desk.try_again()?;
-        // Before the log is looked at: what is recorded up to then is seen before a deadline that is over by then.
-        let now = self.desk.backing.clock.now();
         let (desk, unwritten) = (&mut self.desk, &mut self.unwritten);
         let handle = |batch: &Batch| handle(desk, batch, calls, unwritten);
         if self.subscription.next_batch(Duration::ZERO, handle)?.is_some() {
@@ -122,7 +123,7 @@ impl<P: Aggregate> Worker<P> {
             return Ok(Step::Over);
         }
         self.desk.position = self.subscription.checkpoint();
-        if self.desk.see_to_deadlines(now)? {
+        if self.see_to_deadlines()? {
             return Ok(Step::Done);
         }
         let written = self.desk.notebook.ledger().position.get();
@@ -134,7 +135,30 @@ impl<P: Aggregate> Worker<P> {
             self.write()?;
         }
         self.desk.show();
-        Ok(Step::CaughtUp(self.desk.position, self.desk.next_due()))
+        let due = if self.mark.is_some() { self.desk.next_try() } else { self.desk.next_due() };
+        Ok(Step::CaughtUp(self.desk.position, due))
+    }
+
+    /// Sees to the deadlines that are over by now, where everything is handled that can be read. Tells whether there is more to do.
+    ///
+    /// What was recorded before a deadline may be on its way still, or wait to be synced. A note that is taken when the deadline is over
+    /// stands behind all of that: once it can be read, nothing is missing.
+    fn see_to_deadlines(&mut self) -> Result<bool, Error> {
+        let now = self.desk.backing.clock.now();
+        match self.mark {
+            Some((position, _)) if position > self.desk.position => Ok(false),
+            Some((_, time)) => {
+                self.mark = None;
+                self.desk.see_to_deadlines(time, &mut self.unwritten)?;
+                Ok(true)
+            }
+            None if self.desk.is_overdue(now) => {
+                let mark = self.desk.notebook.write_mark(self.desk.position)?;
+                (self.mark, self.unwritten) = (Some((mark, now)), 0);
+                Ok(true)
+            }
+            None => Ok(false),
+        }
     }
 
     /// Goes on at once after a failure, from what is written.
@@ -168,7 +192,7 @@ fn handle<P: Aggregate>(
         }
         // What was due before the event was recorded comes before it, whenever the manager gets there.
         if let Some(before) = event.recorded_at().checked_sub_signed(TimeDelta::microseconds(1)) {
-            desk.see_to_deadlines(before)?;
+            desk.see_to_deadlines(before, unwritten)?;
         }
         desk.handle(&event)?;
         if event.stream().is_in(&desk.plan.instances.binding().category) {

@@ -33,4 +33,5 @@ mod same_trace;
 mod misplaced;
 mod rivals;
 mod snapshots;
+mod processes;
 mod newer;

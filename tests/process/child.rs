@@ -29,10 +29,19 @@ pub(crate) enum Role {
     Forks,
     /// Appends, and keeps a view of it, until it is killed.
     Projects,
+    /// Rings, and lets a process manager do what comes of that, until it is killed.
+    Manages,
 }
 
-const ROLES: [Role; 6] =
-    [Role::Work, Role::Steps, Role::Insists, Role::Knocks, Role::Forks, Role::Projects];
+const ROLES: [Role; 7] = [
+    Role::Work,
+    Role::Steps,
+    Role::Insists,
+    Role::Knocks,
+    Role::Forks,
+    Role::Projects,
+    Role::Manages,
+];
 
 /// How long a child may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -155,6 +164,7 @@ fn it_does_what_its_role_says() {
         Role::Projects => crate::projections::project(&task, notes),
         #[cfg(not(feature = "sqlite"))]
         Role::Projects => unreachable!("only the tests of what needs SQLite have such children"),
+        Role::Manages => crate::processes::manage(&task, notes),
     });
     // Should it hang, it ends all the same, also when nobody is left who would kill it.
     let began = Instant::now();

@@ -17,5 +17,6 @@ mod strange_files;
 mod room;
 mod traces;
 mod failing_disk;
+mod processes;
 #[cfg(feature = "sqlite")]
 mod projections;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::OnceLock;
 
 use annals::id::EventId;
 use annals::process::ProcessBuilder;
@@ -44,9 +45,14 @@ impl Aggregate for Bell {
     }
 }
 
+/// What is called with the errand and the number of the thing whenever a shop is about to decide, if it is set.
+pub(crate) static ASKED: OnceLock<Box<dyn Fn(u64, u64) + Send + Sync>> = OnceLock::new();
+
 /// Where errands lead to.
 #[derive(Debug, Default)]
-pub(crate) struct Shop;
+pub(crate) struct Shop {
+    sold: u64,
+}
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Sale {
@@ -63,12 +69,15 @@ pub(crate) enum Answer {
     Sells,
     Refuses,
     HasNothingToDo,
+    /// Whether it sells depends on what it has sold before, so another time it may decide otherwise.
+    MakesUpItsMind,
 }
 
 pub(crate) fn answer(errand: u64, number: u64) -> Answer {
-    match (errand + number) % 5 {
+    match (errand + number) % 10 {
         3 => Answer::Refuses,
-        4 => Answer::HasNothingToDo,
+        4 | 9 => Answer::HasNothingToDo,
+        8 => Answer::MakesUpItsMind,
         _ => Answer::Sells,
     }
 }
@@ -81,14 +90,21 @@ impl Aggregate for Shop {
     type Error = NotSold;
     type Services = ();
 
-    fn apply(&mut self, _: &Sale) {}
+    fn apply(&mut self, _: &Sale) {
+        self.sold += 1;
+    }
 
     fn handle(&self, sale: Sale, _: &Context<'_, Self>) -> Result<Vec<Sale>, NotSold> {
         let Sale::Sold { errand, number } = sale;
+        if let Some(asked) = ASKED.get() {
+            asked(errand, number);
+        }
         match answer(errand, number) {
             Answer::Sells => Ok(vec![sale]),
             Answer::Refuses => Err(NotSold(number)),
             Answer::HasNothingToDo => Ok(vec![]),
+            Answer::MakesUpItsMind if self.sold.is_multiple_of(2) => Err(NotSold(number)),
+            Answer::MakesUpItsMind => Ok(vec![sale]),
         }
     }
 }
@@ -198,7 +214,11 @@ pub(crate) fn faults(annals: &Annals, now: DateTime<Utc>) -> Vec<String> {
             ("bell", "Rang") => want(event, "Begun", 1),
             ("errand", "Asked") => {
                 let Step::Asked { number } = step(event) else { unreachable!("it is one") };
-                let answer = answer(errand(), number);
+                let mut answer = answer(errand(), number);
+                if answer == Answer::MakesUpItsMind {
+                    let is_sold = count(event, "Sold") > 0;
+                    answer = if is_sold { Answer::Sells } else { Answer::Refuses };
+                }
                 want(event, "Sold", usize::from(answer == Answer::Sells));
                 want(event, "Refused", usize::from(answer == Answer::Refuses));
             }
@@ -239,7 +259,7 @@ fn deadline_faults(log: &[RecordedEvent<'_>], now: DateTime<Utc>) -> Vec<String>
         });
         let rang = log.iter().find(|event| Some(event.event_id()) == begun.causation());
         let rang = rang.unwrap().position();
-        let first = answers.filter(|it| it.position() > rang).map(|it| it.recorded_at()).min();
+        let first = answers.filter(|it| it.position() > rang).map(RecordedEvent::recorded_at).min();
         let is_right = match first {
             Some(time) if time < by => (answered, missed) == (1, 0),
             // At the same instant, the one may come first or the other.
