@@ -3,6 +3,7 @@
 
 use std::error::Error;
 
+use annals::process::ProcessBuilder;
 use annals::testing::ManualClock;
 use annals::{Aggregate, Annals, Context, Metadata};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -188,13 +189,11 @@ impl Aggregate for Fulfilment {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let clock = ManualClock::at("2024-05-06T09:00:00Z".parse()?);
-    let annals = Annals::builder().clock(clock.clone()).in_memory();
+/// The way from what happens to the process, and from what it asks for to others.
+fn fulfilment(annals: &Annals) -> Result<ProcessBuilder<Fulfilment>, annals::Error> {
     let (orders, payments) = (annals.of::<Order>()?, annals.of::<Payment>()?);
     let (stock, fulfilments) = (annals.of::<Stock>()?, annals.of::<Fulfilment>()?);
-
-    let manager = fulfilments
+    Ok(fulfilments
         .process("fulfilment")
         // What an instance is told.
         .on::<Order>(|e| match e.event().clone() {
@@ -228,8 +227,16 @@ fn main() -> Result<(), Box<dyn Error>> {
             Step::GivenUp { reason } => Some((*e.id(), OrderEvent::CalledOff { reason })),
             _ => None,
         })
-        .on_refusal(|_, refusal| Some(Told::Refused { reason: refusal.to_string() }))
-        .open()?;
+        .on_refusal(|_, refusal| Some(Told::Refused { reason: refusal.to_string() })))
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let clock = ManualClock::at("2024-05-06T09:00:00Z".parse()?);
+    let annals = Annals::builder().clock(clock.clone()).in_memory();
+    let (orders, payments) = (annals.of::<Order>()?, annals.of::<Payment>()?);
+    let (stock, fulfilments) = (annals.of::<Stock>()?, annals.of::<Fulfilment>()?);
+
+    let manager = fulfilment(&annals)?.open()?;
 
     let place = |order: u32| {
         let customer = Metadata::new().with_actor(format!("customer {order}"));

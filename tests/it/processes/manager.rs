@@ -119,7 +119,8 @@ fn managers_that_fight_lose_nothing() {
                 scope.spawn(move || {
                     for number in 0..25 {
                         let ring = Ring::Rang { errand: thread * 25 + number, asks: 4, by: None };
-                        bells.execute(["front", "back"][number as usize % 2], ring).unwrap();
+                        let bell = if number % 2 == 0 { "front" } else { "back" };
+                        bells.execute(bell, ring).unwrap();
                     }
                 })
             })
