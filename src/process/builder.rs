@@ -177,7 +177,6 @@ impl<P: Aggregate> ProcessBuilder<P> {
             notebook,
             position: Position::START,
             troubles: BTreeMap::new(),
-            repeats_up_to: Position::START,
             seen_to_until: DateTime::<Utc>::MIN_UTC,
             looked_at: HashMap::new(),
         };

@@ -20,7 +20,7 @@ use crate::id::{EventId, StreamId, Tag};
 use crate::position::{Position, Version};
 use crate::repository::{ExecuteError, Refusal, Repository};
 use crate::runner::{Board, State};
-use crate::store::{Clause, Events, Query, event_at};
+use crate::store::{Clause, Conflict, Events, Query, event_at};
 use crate::trace;
 
 /// What a manager is made of.
@@ -50,8 +50,6 @@ pub(super) struct Desk<P: Aggregate> {
     pub(super) position: Position,
     /// What waits in a queue and is tried again: how often it was, and when it will be.
     pub(super) troubles: BTreeMap<(Lane, String), (u32, DateTime<Utc>)>,
-    /// Up to here, the manager may do what it, or one before it, has done already.
-    pub(super) repeats_up_to: Position,
     /// Up to which time deadlines were seen to.
     pub(super) seen_to_until: DateTime<Utc>,
     /// At which version of an instance its deadline was last looked up; of some instances, to save looking again.
@@ -86,7 +84,6 @@ impl<P: Aggregate> Desk<P> {
     /// Goes back to what is written.
     pub(super) fn settle(&mut self) -> Result<(), Error> {
         self.notebook.reopen()?;
-        self.repeats_up_to = self.backing.store.head()?.acknowledged;
         let (ledger, now) = (self.notebook.ledger(), self.backing.clock.now());
         self.position = ledger.position;
         self.troubles.clear();
@@ -165,33 +162,48 @@ impl<P: Aggregate> Desk<P> {
     /// Carries out a command, and tells whether the instance was told something.
     fn carry_out(&self, event: &RecordedEvent<'_>, number: u32, job: Job) -> Done<bool> {
         let key = key_of(&self.plan.name, event.event_id(), number);
-        let refused = key_of_refusal(&key);
-        let (lane, instance) = (job.lane, job.instance.clone());
         let _span = trace::span!(
             "dispatch",
             process = self.plan.name,
-            instance,
-            ?lane,
+            instance = job.instance,
+            lane = ?job.lane,
             stream = %event.stream(),
             position = event.position().get(),
             correlation = event.correlation().map(tracing::field::display),
         );
-        // Also behind that, where another manager of the name may have been at work.
-        let may_be_told = event.position() <= self.repeats_up_to || self.plan.on_refusal.is_some();
-        if lane == Lane::Outbox && may_be_told && self.was_told(&instance, &refused)? {
-            return Ok(Ok(true));
-        }
-        judge(caught(|| {
-            let (ordinal, metadata) = (job.ordinal, self.metadata(event));
-            let refusal = match (job.carry_out)(metadata.clone(), key) {
-                Err(ExecuteError::Refused(refusal)) if lane == Lane::Outbox => refusal,
-                answer => return answer.map(|()| lane == Lane::Inbox),
-            };
-            match self.told_of_refusal(event, ordinal, &refusal)? {
-                Some(command) => self.tell(&instance, command, metadata, refused).map(|()| true),
-                None => Err(ExecuteError::Refused(refusal)),
-            }
+        judge(caught(|| match job.lane {
+            Lane::Inbox => (job.carry_out)(self.metadata(event), key, None).map(|()| true),
+            Lane::Outbox => self.send(event, job, key),
         }))
+    }
+
+    /// Sends a command to others, and tells the instance if it is refused: the one or the other, whoever else may be at it or was at it
+    /// in an earlier life.
+    fn send(
+        &self,
+        event: &RecordedEvent<'_>,
+        job: Job,
+        key: String,
+    ) -> Result<bool, ExecuteError<Refusal>> {
+        let (refused, metadata) = (key_of_refusal(&key), self.metadata(event));
+        let unless = |key: &str| Ok::<_, Error>((Tag::once(key)?, event.position()));
+        let refusal = match (job.carry_out)(metadata.clone(), key.clone(), Some(unless(&refused)?))
+        {
+            Err(ExecuteError::Refused(refusal)) => refusal,
+            // The instance was told that it is refused.
+            Err(ExecuteError::Conflict(Conflict::Event { .. })) => return Ok(true),
+            answer => return answer.map(|()| false),
+        };
+        let Some(command) = self.told_of_refusal(event, job.ordinal, &refusal)? else {
+            return Err(ExecuteError::Refused(refusal));
+        };
+        let (id, (sent, after)) = (P::Id::from_key(&job.instance)?, unless(&key)?);
+        let execution = self.plan.instances.to(&id).with(metadata).once(refused);
+        match execution.require_none(Clause::new().tag(sent), after).execute(command) {
+            // By now it is carried out.
+            Err(ExecuteError::Conflict(Conflict::Event { .. })) => Ok(false),
+            told => told.map(|_| true).map_err(ExecuteError::boxed),
+        }
     }
 
     /// What is known about what comes of an event.
@@ -218,27 +230,8 @@ impl<P: Aggregate> Desk<P> {
         Ok(command)
     }
 
-    fn tell(
-        &self,
-        instance: &str,
-        command: P::Command,
-        metadata: Metadata,
-        key: String,
-    ) -> Result<(), ExecuteError<Refusal>> {
-        let id = P::Id::from_key(instance)?;
-        let execution = self.plan.instances.to(&id).with(metadata).once(key);
-        execution.execute(command).map(drop).map_err(ExecuteError::boxed)
-    }
-
     fn stream(&self, instance: &str) -> Result<StreamId, Error> {
         Ok(StreamId::new(&self.plan.instances.binding().category, instance)?)
-    }
-
-    /// Whether the instance has events of this key.
-    fn was_told(&self, instance: &str, key: &str) -> Result<bool, Error> {
-        let told = Clause::new().stream(self.stream(instance)?).tag(Tag::once(key)?);
-        let told = Events::new(&self.backing.store, Query::new(told)).next().transpose()?;
-        Ok(told.is_some())
     }
 
     /// Takes note that the first in a lane could not be done.

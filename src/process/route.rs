@@ -7,8 +7,10 @@ use crate::aggregate::{Aggregate, AggregateId, Recorded};
 use crate::codec::EventCodec;
 use crate::error::Error;
 use crate::event::{Metadata, RecordedEvent};
-use crate::id::Category;
+use crate::id::{Category, Tag};
+use crate::position::Position;
 use crate::repository::{ExecuteError, Refusal, Repository};
+use crate::store::Clause;
 
 /// Which commands to aggregates of type `B` an event of an `A` brings about: a closure that takes the event and returns ids and commands,
 /// in an `Option`, a `Vec` or whatever else iterates over them.
@@ -42,8 +44,9 @@ pub(super) struct Job {
     pub(super) carry_out: CarryOut,
 }
 
-/// Carries out a command with this metadata, once under this key.
-type CarryOut = Box<dyn FnOnce(Metadata, String) -> Result<(), ExecuteError<Refusal>>>;
+/// Carries out a command with this metadata, once under this key; unless there is an event with this tag after this position.
+type CarryOut =
+    Box<dyn FnOnce(Metadata, String, Option<(Tag, Position)>) -> Result<(), ExecuteError<Refusal>>>;
 
 /// Adds the commands that a stored event brings about.
 pub(super) type BoxedRoute =
@@ -67,8 +70,11 @@ pub(super) fn registered<A: Aggregate, B: Aggregate>(
                     Lane::Outbox => recorded.id().to_key(),
                 };
                 let (instance, to) = (instance.into_owned(), to.clone());
-                let carry_out: CarryOut = Box::new(move |metadata, key| {
-                    let execution = to.to(id.borrow()).with(metadata).once(key);
+                let carry_out: CarryOut = Box::new(move |metadata, key, unless| {
+                    let mut execution = to.to(id.borrow()).with(metadata).once(key);
+                    if let Some((tag, after)) = unless {
+                        execution = execution.require_none(Clause::new().tag(tag), after);
+                    }
                     execution.execute(command).map(drop).map_err(ExecuteError::boxed)
                 });
                 jobs.push(Job { lane, instance, ordinal: recorded.ordinal(), carry_out });

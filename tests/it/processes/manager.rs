@@ -1,12 +1,12 @@
 //! A manager on a thread of its own, and those who wait for it.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use annals::process::State;
 use annals::testing::ManualClock;
-use annals::{Annals, Backoff, ErrorKind};
+use annals::{Annals, Backoff, Clock, ErrorKind};
 use chrono::TimeDelta;
 
 use super::errands::{Bell, Errand, Ring, Shop, errands, faults};
@@ -86,52 +86,45 @@ fn two_managers_of_a_name_are_noticed_and_do_nothing_twice() {
     drop(one);
     other.resume();
     other.run_until_settled().unwrap();
-    use annals::Clock;
     let faults = faults(&annals, clock.now());
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
-/// Threads ring, several managers of one name fight over the work, and each thing happens once all the same.
+/// Threads ring, managers of one name on several threads fight over the work, and each thing happens once all the same.
 #[test]
 fn managers_that_fight_lose_nothing() {
     let (annals, clock) = setting();
-    let stop = thread::scope(|scope| {
-        let (told, stops) = mpsc::channel::<()>();
-        let fights = scope.spawn({
-            let annals = annals.clone();
-            move || {
-                let open = || errands(&annals).unwrap().open().unwrap();
-                let managers = [open(), open()];
-                let mut rounds = 0_u64;
-                while stops.try_recv().is_err() {
-                    for manager in &managers {
-                        let _ = manager.run_until_settled();
-                        manager.resume();
-                    }
-                    rounds += 1;
+    let is_over = AtomicBool::new(false);
+    let rounds: u64 = thread::scope(|scope| {
+        let fight = || {
+            let managers =
+                [errands(&annals), errands(&annals)].map(|it| it.unwrap().open().unwrap());
+            let mut rounds = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                for manager in &managers {
+                    let _ = manager.run_until_settled();
+                    manager.resume();
                 }
-                rounds
+                rounds += 1;
             }
-        });
-        let rings: Vec<_> = (0..4)
-            .map(|thread| {
-                let bells = annals.of::<Bell>().unwrap();
-                scope.spawn(move || {
-                    for number in 0..25 {
-                        let ring = Ring::Rang { errand: thread * 25 + number, asks: 4, by: None };
-                        let bell = if number % 2 == 0 { "front" } else { "back" };
-                        bells.execute(bell, ring).unwrap();
-                    }
-                })
-            })
-            .collect();
+            rounds
+        };
+        let fights = [scope.spawn(fight), scope.spawn(fight), scope.spawn(fight)];
+        let ring = |thread: u64| {
+            let bells = annals.of::<Bell>().unwrap();
+            for number in 0..25 {
+                let ring = Ring::Rang { errand: thread * 25 + number, asks: 4, by: None };
+                let bell = if number % 2 == 0 { "front" } else { "back" };
+                bells.execute(bell, ring).unwrap();
+            }
+        };
+        let rings: Vec<_> = (0..4).map(|thread| scope.spawn(move || ring(thread))).collect();
         rings.into_iter().for_each(|ring| ring.join().unwrap());
-        told.send(()).unwrap();
-        fights.join().unwrap()
+        is_over.store(true, Ordering::Relaxed);
+        fights.into_iter().map(|fight| fight.join().unwrap()).sum()
     });
-    assert!(stop > 0);
+    assert!(rounds > 0);
     errands(&annals).unwrap().open().unwrap().run_until_settled().unwrap();
-    use annals::Clock;
     let faults = faults(&annals, clock.now());
     assert!(faults.is_empty(), "{faults:#?}");
 }
