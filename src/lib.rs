@@ -81,6 +81,7 @@
 //! | see how a store is doing, and feed that to a metrics system | [`Annals::statistics`] |
 //! | append and read without aggregates, write a store | [`store`], and its contract suite in [`testing`] |
 //! | move history from store to store, or read it with other tools | [`transfer`] |
+//! | make commands to the same aggregates cheap | [`Repository::cached`], [`Repository::snapshot_every`] |
 //! | keep snapshots elsewhere | [`snapshot`] |
 //! | put a disk of your own under the store | [`storage`] |
 //! | back a store up, verify it, save what is left of a damaged one | [`store::care`], [`docs::operations`] |

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::cache::Cache;
 use super::loaded::{Loaded, Tip};
 use crate::aggregate::{Aggregate, AggregateId, missing};
 use crate::at::At;
@@ -22,6 +23,8 @@ pub(crate) struct Binding<A: Aggregate> {
     pub(crate) codec: Arc<EventCodec<A::Event>>,
     pub(crate) category: Category,
     pub(crate) snapshots: Option<SnapshotPlan<A>>,
+    /// Shared by all clones.
+    pub(super) cache: Option<Arc<Cache<A>>>,
 }
 
 impl<A: Aggregate> Binding<A> {
@@ -32,7 +35,7 @@ impl<A: Aggregate> Binding<A> {
         category: Category,
     ) -> Result<Self, Error> {
         let codec = Arc::new(EventCodec::new(A::upcasters())?);
-        Ok(Self { backing, services, codec, category, snapshots: None })
+        Ok(Self { backing, services, codec, category, snapshots: None, cache: None })
     }
 
     /// The stream of an aggregate. Refuses an id that would not come back from the stream's name.
@@ -49,8 +52,36 @@ impl<A: Aggregate> Binding<A> {
 
     /// The aggregate as it is now. Takes a snapshot if one is due.
     pub(crate) fn load(&self, stream: &StreamId) -> Result<Loaded<A>, Error> {
-        let mut loaded = self.fold(stream, None)?;
+        let mut loaded = match self.cache.as_ref().and_then(|cache| cache.take(stream)) {
+            Some(loaded) => self.fold_on(stream, loaded)?,
+            None => self.fold(stream, None)?,
+        };
         self.snapshot_if_due(stream, &mut loaded);
+        self.keep(stream, &loaded);
+        Ok(loaded)
+    }
+
+    /// The aggregate as it is in the cache, or else as it is now; and whether it is certain that it is so now.
+    pub(super) fn load_hot(&self, stream: &StreamId) -> Result<(Loaded<A>, bool), Error> {
+        match self.cache.as_ref().and_then(|cache| cache.take(stream)) {
+            Some(loaded) => Ok((loaded, false)),
+            None => Ok((self.load(stream)?, true)),
+        }
+    }
+
+    /// Lets the cache keep a state, if there is one.
+    pub(super) fn keep(&self, stream: &StreamId, loaded: &Loaded<A>) {
+        if let Some(cache) = self.cache.as_ref().filter(|_| loaded.exists()) {
+            cache.keep(stream, loaded);
+        }
+    }
+
+    /// Folds what has come since.
+    fn fold_on(&self, stream: &StreamId, mut loaded: Loaded<A>) -> Result<Loaded<A>, Error> {
+        let tail = Query::new(stream.clone()).after(loaded.position());
+        for batch in Batches::new(&self.backing.store, tail.after_version(loaded.version())) {
+            self.fold_batch(&mut loaded, &batch?, 0)?;
+        }
         Ok(loaded)
     }
 
@@ -209,6 +240,7 @@ impl<A: Aggregate> Clone for Binding<A> {
             codec: Arc::clone(&self.codec),
             category: self.category.clone(),
             snapshots: self.snapshots.clone(),
+            cache: self.cache.clone(),
         }
     }
 }

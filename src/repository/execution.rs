@@ -119,14 +119,22 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         );
         let retries = if self.at.is_some() { 0 } else { self.retries };
         let mut retries = Retries::new(&self.binding.backing.turns, retries);
-        retries.queue_for(&stream);
+        if self.binding.cache.is_some() {
+            // One after the other, each on what the one before has left in the cache.
+            retries.take_turn(&stream);
+        } else {
+            retries.queue_for(&stream);
+        }
+        // What a cache holds is good enough for a first try, which is written only if nothing has come since.
+        let mut may_be_old = self.binding.cache.is_some() && self.at.is_none();
         loop {
-            match self.attempt(&stream, command.clone(), &metadata, mark.as_ref()) {
+            match self.attempt(&stream, command.clone(), &metadata, mark.as_ref(), may_be_old) {
                 Err(ExecuteError::Conflict(conflict)) => {
                     if let Err(conflict) = retries.again_after(conflict) {
                         let first = self.first_time(&stream, mark.as_ref())?;
                         return first.ok_or(ExecuteError::Conflict(conflict));
                     }
+                    may_be_old = false;
                 }
                 answer => {
                     if let Ok(outcome) = &answer {
@@ -147,18 +155,36 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         command: A::Command,
         metadata: &Arc<Metadata>,
         mark: Option<&Tag>,
+        may_be_old: bool,
     ) -> Result<Outcome<A>, ExecuteError<A::Error>> {
-        let mut stage = Stage::of(stream.clone(), self.binding.load(stream)?);
+        let (loaded, is_certain) = if may_be_old {
+            self.binding.load_hot(stream)?
+        } else {
+            (self.binding.load(stream)?, true)
+        };
+        let mut stage = Stage::of(stream.clone(), loaded);
         // After the load, so that the decision never sees the events of its own first time without knowing them; who
         // writes under the same key from now on changes the version that the write expects.
         if let Some(first) = self.first_time(stream, mark)? {
+            self.binding.keep(stream, stage.loaded());
             return Ok(first);
         }
         let expected = self.at.map_or(Expected::Any, Expected::Exactly);
         expected.check(stream, stage.stored_version())?;
         let now = to_micros(self.binding.backing.clock.now());
         let occasion = Occasion { now, metadata: Arc::clone(metadata) };
-        stage.decide(self.binding, self.id, command, &occasion, mark)?;
+        let again = (!is_certain).then(|| command.clone());
+        let decided = stage.decide(self.binding, self.id, command, &occasion, mark);
+        if decided.is_err() || stage.is_empty() {
+            self.binding.keep(stream, stage.loaded());
+            // Nothing will be written that would show whether something has come since.
+            if let Some(command) = again
+                && self.binding.backing.store.version(stream)? != stage.stored_version()
+            {
+                return self.attempt(stream, command, metadata, mark, false);
+            }
+        }
+        decided?;
         if stage.is_empty() {
             judge_requirements(&self.binding.backing.store, &self.commit)?;
             return Ok(stage.into_outcome(Vec::new(), &occasion));
@@ -172,6 +198,7 @@ impl<'r, A: Aggregate> Execution<'r, A> {
             error => error,
         })?;
         stage.written(self.binding, &appended, last)?;
+        self.binding.keep(stream, stage.loaded());
         Ok(stage.into_outcome(appended.ids, &occasion))
     }
 

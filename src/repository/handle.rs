@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::answer::ExecuteError;
 use super::binding::Binding;
+use super::cache::Cache;
 use super::execution::Execution;
 use super::history::{History, Ids};
 use super::loaded::{Loaded, Outcome};
@@ -81,6 +82,14 @@ impl<A: Aggregate> Repository<A> {
         self.binding.load(&self.binding.stream(id)?)
     }
 
+    /// The aggregate as it is in the [cache](Self::cached), which may lack what others have written since; without a read of the log. As
+    /// it is now, if the cache does not have it.
+    pub fn load_cached(&self, id: &A::Id) -> Result<Loaded<A>, Error> {
+        let stream = self.binding.stream(id)?;
+        let cached = self.binding.cache.as_ref().and_then(|cache| cache.peek(&stream));
+        cached.map_or_else(|| self.binding.load(&stream), Ok)
+    }
+
     /// The aggregate as it was at a version, at a position of the store, or at a time.
     ///
     /// A version that the stream does not have yet, or a position that the store does not have yet, is an error that
@@ -119,6 +128,21 @@ impl<A: Aggregate> Repository<A> {
     /// The name of an aggregate's stream, for guards and raw reads.
     pub fn stream(&self, id: &A::Id) -> Result<StreamId, Error> {
         self.binding.stream(id)
+    }
+}
+
+impl<A: Aggregate + Clone> Repository<A> {
+    /// Keeps about this many aggregates at hand as they were when they were last worked with, so that the next command to one of them reads
+    /// nothing, and loading it reads what has come since. Clones that are made of this share the cache; units do without it.
+    ///
+    /// It changes no answer: what is decided on a state that is not the newest is not written, and decided again. Commands to one
+    /// aggregate go one after the other then, within the process.
+    ///
+    /// An aggregate is copied for each command, and takes the memory of its state.
+    #[must_use]
+    pub fn cached(mut self, aggregates: usize) -> Self {
+        self.binding.cache = (aggregates > 0).then(|| Arc::new(Cache::new(aggregates)));
+        self
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod answer;
 mod loaded;
+mod cache;
 mod binding;
 mod stage;
 mod retry;

@@ -36,6 +36,11 @@ impl<'b> Retries<'b> {
         }
     }
 
+    /// Before the first try: takes the stream's turn, whether or not somebody races for it.
+    pub(crate) fn take_turn(&mut self, stream: &StreamId) {
+        self.turn = self.turns.take(std::slice::from_ref(stream));
+    }
+
     /// Waits for the next try, or gives the conflict back: when no try is left, or when the same conflict came twice
     /// in a row. Nobody wrote in between then, so that trying again cannot change the answer.
     pub(crate) fn again_after(&mut self, conflict: Conflict) -> Result<(), Conflict> {

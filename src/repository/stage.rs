@@ -41,6 +41,11 @@ impl<A: Aggregate> Stage<A> {
         Version::new(self.stored_version().get() + self.events.len() as u64)
     }
 
+    /// The aggregate with the new events applied; or as it was loaded, if nothing was decided.
+    pub(super) fn loaded(&self) -> &Loaded<A> {
+        &self.loaded
+    }
+
     pub(crate) fn state(&self) -> &A {
         &self.loaded.state
     }

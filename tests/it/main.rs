@@ -8,6 +8,7 @@ mod atomically;
 mod backup;
 mod bad_input;
 mod beside_a_writer;
+mod cached;
 mod chance;
 #[cfg(feature = "testing")]
 mod contract;
