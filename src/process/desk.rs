@@ -247,10 +247,14 @@ impl<P: Aggregate> Desk<P> {
         let key = (lane, instance.to_owned());
         let tries = self.troubles.get(&key).map_or(1, |(tries, _)| tries.saturating_add(1));
         let error = Error::new(ErrorKind::Process).detail(problem.reason.clone());
-        let error = Arc::new(error.in_stream(self.stream(instance)?));
+        // An id that no stream can have may be what is wrong.
+        let error = match self.stream(instance) {
+            Ok(stream) => error.in_stream(stream),
+            Err(_) => error.also(&format!("of {instance:?}")),
+        };
         self.board.note(|notes| {
             notes.errors += 1;
-            notes.last_error = Some(error);
+            notes.last_error = Some(Arc::new(error));
         });
         if !problem.is_final && self.plan.backoff.goes_on_after(tries) {
             self.troubles.insert(key, (tries, self.plan.backoff.due(tries, now)));

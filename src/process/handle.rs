@@ -114,10 +114,10 @@ impl<P: Aggregate> ProcessManager<P> {
     ///
     /// Each needs a hand: [`retry`](Self::retry) once the reason is gone, [`skip`](Self::skip) if it is to do without, or
     /// [`end`](Self::end). What a hand does is noted in the log, with the metadata that it brings.
-    pub fn stuck(&self) -> Result<Vec<Stuck>, Error> {
+    #[must_use]
+    pub fn stuck(&self) -> Vec<Stuck> {
         let worker = self.runner.take_over();
-        let (ledger, category) =
-            (worker.desk.notebook.ledger(), &worker.desk.plan.instances.binding().category);
+        let ledger = worker.desk.notebook.ledger();
         let mut found = Vec::new();
         for lane in [Lane::Inbox, Lane::Outbox] {
             for (instance, queue) in ledger.queues(lane) {
@@ -127,11 +127,11 @@ impl<P: Aggregate> ProcessManager<P> {
                     _ => None,
                 };
                 let waiting = queue.tasks.len().saturating_sub(1);
-                let instance = StreamId::new(category, instance)?;
+                let instance = instance.clone();
                 found.push(Stuck { instance, lane, position, reason, since, waiting });
             }
         }
-        Ok(found)
+        found
     }
 
     /// Tries what an instance is stuck at again, as if for the first time, and then what waits behind it. Tells whether it was stuck.
@@ -148,7 +148,7 @@ impl<P: Aggregate> ProcessManager<P> {
     /// dropped. It stays in the log, and is not changed.
     pub fn end(&self, id: &P::Id, by: Metadata) -> Result<(), Error> {
         let mut worker = self.runner.take_over();
-        let instance = self.instance(&worker, id)?;
+        let instance = id.to_key().into_owned();
         for lane in [Lane::Inbox, Lane::Outbox] {
             worker.desk.troubles.remove(&(lane, instance.clone()));
         }
@@ -163,7 +163,7 @@ impl<P: Aggregate> ProcessManager<P> {
         notes: impl Fn(Lane, String) -> Vec<Note>,
     ) -> Result<bool, Error> {
         let mut worker = self.runner.take_over();
-        let instance = self.instance(&worker, id)?;
+        let instance = id.to_key().into_owned();
         let mut was_stuck = false;
         for lane in [Lane::Inbox, Lane::Outbox] {
             let ledger = worker.desk.notebook.ledger();
@@ -187,11 +187,6 @@ impl<P: Aggregate> ProcessManager<P> {
         }
         self.done(&mut worker)?;
         Ok(was_stuck)
-    }
-
-    fn instance(&self, worker: &Worker<P>, id: &P::Id) -> Result<String, Error> {
-        worker.desk.plan.instances.stream(id)?;
-        Ok(id.to_key().into_owned())
     }
 
     /// Lets what a hand has done be so, now and after a crash.

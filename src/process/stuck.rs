@@ -3,15 +3,14 @@
 use chrono::{DateTime, Utc};
 
 use super::lane::Lane;
-use crate::id::StreamId;
 use crate::position::Position;
 
 /// An instance of a process that does not get on: something could not be done for it, and is not tried any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stuck {
-    /// The stream of the instance.
-    pub instance: StreamId,
+    /// The id of the instance, as text.
+    pub instance: String,
     /// Whether it cannot be told something, or cannot have what it asks for.
     pub lane: Lane,
     /// Where the event stands whose command could not be carried out; `None` if it was that of a deadline.

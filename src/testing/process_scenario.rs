@@ -176,10 +176,9 @@ impl<'i, P: Aggregate> ProcessScenario<'i, P> {
     }
 
     /// Why the instance is stuck, if it is.
-    #[track_caller]
     fn reasons(&self) -> Vec<String> {
-        let stuck = succeed(self.manager.stuck()).into_iter();
-        let own = stuck.filter(|stuck| stuck.instance == stream::<P>(self.id));
+        let (stuck, id) = (self.manager.stuck().into_iter(), self.id.to_key());
+        let own = stuck.filter(|stuck| stuck.instance == id);
         own.map(|stuck| stuck.reason).collect()
     }
 

@@ -37,8 +37,6 @@ mod structure;
 mod subscriptions;
 mod subscriptions_edges;
 mod time_travel;
-#[cfg(feature = "tracing")]
-mod tracing;
 mod transfer;
 mod views;
 mod why;

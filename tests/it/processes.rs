@@ -1,7 +1,7 @@
 //! Process managers.
 
 #[path = "../subjects/errands.rs"]
-pub(crate) mod errands;
+mod errands;
 mod chance;
 mod deadlines;
 mod hands;

@@ -1,4 +1,15 @@
-//! What the crate `tracing` is told.
+//! What the crate `tracing` is told. A program of its own, since whoever meets a span for the first time while nobody listens may decide for
+//! a while that nobody does.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[allow(dead_code, reason = "other programs need more of it")]
+#[path = "../it/account.rs"]
+mod account;
+#[path = "../it/directory.rs"]
+mod directory;
+#[path = "../subjects/errands.rs"]
+mod errands;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -14,7 +25,7 @@ use tracing::{Event, Subscriber};
 
 use crate::account::{Account, Command};
 use crate::directory::Directory;
-use crate::processes::errands::{Bell, Ring, errands};
+use crate::errands::{Bell, Ring, errands};
 
 type Fields = BTreeMap<&'static str, String>;
 
