@@ -149,7 +149,7 @@ impl Office {
         self.clock.advance(TimeDelta::days(1));
         self.settle()?;
         let mut faults = faults(&self.annals, self.clock.now());
-        faults.extend(self.manager.stuck().map_err(shown)?.iter().map(|it| format!("{it:?}")));
+        faults.extend(self.manager.stuck().iter().map(|it| format!("{it:?}")));
         let status = self.manager.status();
         if (status.waiting, status.deadlines, status.errors) != (0, 0, 0) {
             faults.push(format!("{status:?}"));
