@@ -52,7 +52,7 @@ impl<A: Aggregate> Binding<A> {
 
     /// The aggregate as it is now. Takes a snapshot if one is due.
     pub(crate) fn load(&self, stream: &StreamId) -> Result<Loaded<A>, Error> {
-        let mut loaded = match self.cache.as_ref().and_then(|cache| cache.take(stream)) {
+        let mut loaded = match self.at_hand(stream) {
             Some(loaded) => self.fold_on(stream, loaded)?,
             None => self.fold(stream, None)?,
         };
@@ -61,12 +61,9 @@ impl<A: Aggregate> Binding<A> {
         Ok(loaded)
     }
 
-    /// The aggregate as it is in the cache, or else as it is now; and whether it is certain that it is so now.
-    pub(super) fn load_hot(&self, stream: &StreamId) -> Result<(Loaded<A>, bool), Error> {
-        match self.cache.as_ref().and_then(|cache| cache.take(stream)) {
-            Some(loaded) => Ok((loaded, false)),
-            None => Ok((self.load(stream)?, true)),
-        }
+    /// The aggregate as it is in the cache.
+    pub(super) fn at_hand(&self, stream: &StreamId) -> Option<Loaded<A>> {
+        self.cache.as_ref()?.get(stream)
     }
 
     /// Lets the cache keep a state, if there is one.

@@ -157,32 +157,27 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         mark: Option<&Tag>,
         may_be_old: bool,
     ) -> Result<Outcome<A>, ExecuteError<A::Error>> {
-        let (loaded, is_certain) = if may_be_old {
-            self.binding.load_hot(stream)?
-        } else {
-            (self.binding.load(stream)?, true)
-        };
+        let at_hand = if may_be_old { self.binding.at_hand(stream) } else { None };
+        let may_be_old = at_hand.is_some();
+        let loaded = at_hand.map_or_else(|| self.binding.load(stream), Ok)?;
         let mut stage = Stage::of(stream.clone(), loaded);
         // After the load, so that the decision never sees the events of its own first time without knowing them; who
         // writes under the same key from now on changes the version that the write expects.
         if let Some(first) = self.first_time(stream, mark)? {
-            self.binding.keep(stream, stage.loaded());
             return Ok(first);
         }
         let expected = self.at.map_or(Expected::Any, Expected::Exactly);
         expected.check(stream, stage.stored_version())?;
         let now = to_micros(self.binding.backing.clock.now());
         let occasion = Occasion { now, metadata: Arc::clone(metadata) };
-        let again = (!is_certain).then(|| command.clone());
+        let again = may_be_old.then(|| command.clone());
         let decided = stage.decide(self.binding, self.id, command, &occasion, mark);
-        if decided.is_err() || stage.is_empty() {
-            self.binding.keep(stream, stage.loaded());
-            // Nothing will be written that would show whether something has come since.
-            if let Some(command) = again
-                && self.binding.backing.store.version(stream)? != stage.stored_version()
-            {
-                return self.attempt(stream, command, metadata, mark, false);
-            }
+        // Where nothing is written, nothing shows whether something has come since.
+        if (decided.is_err() || stage.is_empty())
+            && let Some(command) = again
+            && self.binding.backing.store.version(stream)? != stage.stored_version()
+        {
+            return self.attempt(stream, command, metadata, mark, false);
         }
         decided?;
         if stage.is_empty() {

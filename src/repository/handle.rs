@@ -86,8 +86,7 @@ impl<A: Aggregate> Repository<A> {
     /// it is now, if the cache does not have it.
     pub fn load_cached(&self, id: &A::Id) -> Result<Loaded<A>, Error> {
         let stream = self.binding.stream(id)?;
-        let cached = self.binding.cache.as_ref().and_then(|cache| cache.peek(&stream));
-        cached.map_or_else(|| self.binding.load(&stream), Ok)
+        self.binding.at_hand(&stream).map_or_else(|| self.binding.load(&stream), Ok)
     }
 
     /// The aggregate as it was at a version, at a position of the store, or at a time.

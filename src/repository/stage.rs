@@ -41,7 +41,7 @@ impl<A: Aggregate> Stage<A> {
         Version::new(self.stored_version().get() + self.events.len() as u64)
     }
 
-    /// The aggregate with the new events applied; or as it was loaded, if nothing was decided.
+    /// The aggregate with the new events applied.
     pub(super) fn loaded(&self) -> &Loaded<A> {
         &self.loaded
     }
