@@ -124,9 +124,10 @@ pub enum ErrorKind {
     /// What a projection keeps its view in failed, as a database; the source says how. The view and its checkpoint are as they were
     /// before. Mend the cause, and resume the projection.
     ReadModel,
-    /// The checkpoint of a projection does not belong to this store: it is of another one, or names an event that this store does
-    /// not have, as after a backup was put back. Nothing was changed. Look whether it is the store that is meant; if it is, open the
-    /// projection once so that it [starts over](crate::projection::ProjectionBuilder::start_over).
+    /// The checkpoint of a projection, or what a process manager has noted, does not belong to this store: it is of another one, or
+    /// names an event that this store does not have, as after a backup was put back. Nothing was changed. Look whether it is the store
+    /// that is meant. If it is, open the projection once so that it [starts over](crate::projection::ProjectionBuilder::start_over);
+    /// give the manager another name, and say where it [begins](crate::process::ProcessBuilder::begin_after).
     Checkpoint,
     /// A projection's view was made by another revision of it. Nothing was changed. Let the projection
     /// [start over where the revision has changed](crate::projection::ProjectionBuilder::start_over_if_changed).

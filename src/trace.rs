@@ -33,7 +33,7 @@ impl Span {
     }
 
     /// Adds what was not known in the beginning.
-    pub(crate) fn record(&self, field: &'static str, value: u64) {
+    pub(crate) fn record(&self, field: &'static str, value: impl tracing::Value) {
         self.0.record(field, value);
     }
 }
@@ -45,5 +45,5 @@ pub(crate) struct Span;
 impl Span {
     /// Nobody is told.
     #[inline]
-    pub(crate) fn record(&self, _: &'static str, _: u64) {}
+    pub(crate) fn record<T>(&self, _: &'static str, _: T) {}
 }

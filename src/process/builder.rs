@@ -73,6 +73,7 @@ impl<P: Aggregate> Repository<P> {
             deadline: None,
             backoff: Backoff::retries(10, Duration::from_millis(100))
                 .at_most_every(Duration::from_secs(60)),
+            skip_unknown: false,
         };
         ProcessBuilder { plan, begins_after: Position::START, error: None }
     }
@@ -145,6 +146,13 @@ impl<P: Aggregate> ProcessBuilder<P> {
         self
     }
 
+    /// Passes over events of types that the registered aggregates do not know, and over [gaps](crate::RecordedEvent::is_gap), instead of
+    /// stopping before them.
+    pub fn skip_unknown(mut self) -> Self {
+        self.plan.skip_unknown = true;
+        self
+    }
+
     /// Where a manager of this name begins that has never been at work: behind this position. At the beginning of the log unless that
     /// is said.
     pub fn begin_after(mut self, position: Position) -> Self {
@@ -156,6 +164,9 @@ impl<P: Aggregate> ProcessBuilder<P> {
     ///
     /// One manager of a name is at work at a time. A second one notices when it takes its first note, and stands still with an error of
     /// the kind [`InUse`](crate::ErrorKind::InUse).
+    ///
+    /// Notes that were taken in another log, as after a history was [appended](crate::transfer::Import::append) to another store, are an
+    /// error of the kind [`Checkpoint`](crate::ErrorKind::Checkpoint).
     pub fn open(self) -> Result<ProcessManager<P>, Error> {
         if let Some(error) = self.error {
             return Err(error);
@@ -164,11 +175,13 @@ impl<P: Aggregate> ProcessBuilder<P> {
         // The longest key that it may need.
         Tag::once(&key_of_refusal(&key_of(&plan.name, EventId::new(Uuid::nil()), u32::MAX)))?;
         let backing = Arc::clone(&plan.instances.binding().backing);
-        let own = plan.instances.binding().category.clone();
+        // What happens to the instances is of interest for what they ask for, which has routes, and for their deadlines.
+        let own = plan.deadline.is_some().then(|| plan.instances.binding().category.clone());
         let categories = plan.routes.iter().map(|(category, _)| category.clone());
-        let filter = Clause::new().categories(categories.chain([own]));
+        let filter = Clause::new().categories(categories.chain(own));
         let (name, board) = (plan.name.clone(), Arc::new(Board::new()));
         let notebook = Notebook::open(&backing, &name)?;
+        notebook.ledger().check(&name, &*backing.store)?;
         let (is_new, notes) = (notebook.is_new(), notebook.stream.clone());
         let mut desk = Desk {
             backing: Arc::clone(&backing),
@@ -176,17 +189,19 @@ impl<P: Aggregate> ProcessBuilder<P> {
             plan,
             notebook,
             position: Position::START,
+            last: None,
+            unwritten: 0,
             troubles: BTreeMap::new(),
             seen_to_until: DateTime::<Utc>::MIN_UTC,
             looked_at: HashMap::new(),
         };
-        desk.settle()?;
+        desk.stand();
         if is_new && begins_after > Position::START {
             desk.position = begins_after;
             desk.write()?;
         }
         let subscription = Subscription::new(&backing.store, filter.clone()).after(desk.position);
-        let worker = Worker { subscription, desk, unwritten: 0, mark: None, failure: None };
+        let worker = Worker { subscription, desk, mark: None, failure: None };
         let runner = Runner::new(&name, &backing, &board, worker);
         Ok(ProcessManager::new(runner, filter.into(), notes))
     }

@@ -10,7 +10,7 @@ use super::lane::{Lane, Task};
 use super::ledger::Note;
 use super::notebook::Notebook;
 use super::route::{Job, Registered};
-use crate::aggregate::{Aggregate, AggregateId, Recorded};
+use crate::aggregate::{Aggregate, AggregateId, Recorded, missing};
 use crate::backing::Backing;
 use crate::backoff::Backoff;
 use crate::clock::to_micros;
@@ -32,6 +32,8 @@ pub(super) struct Plan<P: Aggregate> {
     pub(super) on_refusal: Option<Box<OnRefusal<P>>>,
     pub(super) deadline: Option<Box<Deadline<P>>>,
     pub(super) backoff: Backoff,
+    /// Whether events of unknown types, and gaps, are passed over.
+    pub(super) skip_unknown: bool,
 }
 
 pub(super) type OnRefusal<P> =
@@ -48,6 +50,10 @@ pub(super) struct Desk<P: Aggregate> {
     pub(super) notebook: Notebook,
     /// Everything up to here is done, or waits in a queue; what is written may say less.
     pub(super) position: Position,
+    /// The last event that was handled.
+    pub(super) last: Option<(Position, EventId)>,
+    /// How many events were handled since what is written says how far everything is.
+    pub(super) unwritten: u64,
     /// What waits in a queue and is tried again: how often it was, and when it will be.
     pub(super) troubles: BTreeMap<(Lane, String), (u32, DateTime<Utc>)>,
     /// Up to which time deadlines were seen to.
@@ -84,8 +90,14 @@ impl<P: Aggregate> Desk<P> {
     /// Goes back to what is written.
     pub(super) fn settle(&mut self) -> Result<(), Error> {
         self.notebook.reopen()?;
+        self.stand();
+        Ok(())
+    }
+
+    /// Goes on from what the notes come to.
+    pub(super) fn stand(&mut self) {
         let (ledger, now) = (self.notebook.ledger(), self.backing.clock.now());
-        self.position = ledger.position;
+        (self.position, self.last, self.unwritten) = (ledger.position, ledger.last, 0);
         self.troubles.clear();
         self.looked_at.clear();
         for lane in [Lane::Inbox, Lane::Outbox] {
@@ -93,7 +105,6 @@ impl<P: Aggregate> Desk<P> {
             self.troubles.extend(waiting.map(|(instance, _)| ((lane, instance.clone()), (0, now))));
         }
         self.show();
-        Ok(())
     }
 
     /// Says how things are.
@@ -115,21 +126,43 @@ impl<P: Aggregate> Desk<P> {
 
     /// Writes what was noted, and how far everything is.
     pub(super) fn write(&mut self) -> Result<(), Error> {
-        self.notebook.write(self.position)
+        if self.position > self.notebook.ledger().position {
+            self.note(Note::Passed { position: self.position, last: self.last })?;
+        }
+        self.notebook.write()?;
+        self.unwritten = 0;
+        Ok(())
+    }
+
+    /// The same, also if it is written already, and tells where that stands. What comes behind it is recorded later.
+    pub(super) fn write_mark(&mut self) -> Result<Position, Error> {
+        self.note(Note::Passed { position: self.position, last: self.last })?;
+        let mark = self.notebook.write()?;
+        self.unwritten = 0;
+        Ok(mark.unwrap_or(self.position))
     }
 
     /// The commands that an event brings about.
     fn jobs(&self, event: &RecordedEvent<'_>) -> Result<Vec<Job>, Error> {
         let mut jobs = Vec::new();
+        if event.is_gap() {
+            let missing = missing(event.version(), event.version(), event);
+            return if self.plan.skip_unknown { Ok(jobs) } else { Err(missing) };
+        }
         for (category, route) in &self.plan.routes {
             if event.stream().is_in(category) {
                 let routed = caught(|| route(event.clone(), &mut jobs));
-                routed.unwrap_or_else(|message| {
+                let routed = routed.unwrap_or_else(|message| {
                     let (stream, position) = (event.stream().to_stream_id(), event.position());
                     let detail = format!("a route of {}: {message}", self.plan.name);
                     let error = Error::new(ErrorKind::Process).detail(detail);
                     Err(error.in_stream(stream).at_position(position))
-                })?;
+                });
+                match routed {
+                    Err(error)
+                        if self.plan.skip_unknown && *error.kind() == ErrorKind::UnknownEvent => {}
+                    routed => routed?,
+                }
             }
         }
         Ok(jobs)
@@ -150,8 +183,7 @@ impl<P: Aggregate> Desk<P> {
                 match self.carry_out(event, number, job)? {
                     Ok(was_told) => self.look_at_deadline_if(was_told, &instance)?,
                     Err(problem) => {
-                        self.note(Note::Queued { lane, instance: instance.clone(), task })?;
-                        self.fail(lane, &instance, problem, self.metadata(event))?;
+                        self.put_off(lane, &instance, task, problem, self.metadata(event))?;
                     }
                 }
             }
@@ -234,6 +266,21 @@ impl<P: Aggregate> Desk<P> {
         Ok(StreamId::new(&self.plan.instances.binding().category, instance)?)
     }
 
+    /// Lets something wait that could not be done.
+    fn put_off(
+        &mut self,
+        lane: Lane,
+        instance: &str,
+        task: Task,
+        problem: Problem,
+        cause: Metadata,
+    ) -> Result<(), Error> {
+        let is_first = !self.notebook.ledger().waits(lane, instance);
+        self.note(Note::Queued { lane, instance: instance.to_owned(), task })?;
+        // What waits behind something else is seen to when its turn comes.
+        if is_first { self.fail(lane, instance, problem, cause) } else { Ok(()) }
+    }
+
     /// Takes note that the first in a lane could not be done.
     fn fail(
         &mut self,
@@ -297,7 +344,10 @@ impl<P: Aggregate> Desk<P> {
             return Ok((self.cause_of_deadline(instance)?, self.see_to_deadline(instance, until)?));
         };
         let batch = event_at(&self.backing.store, position)?;
-        let Some(event) = batch.get(0) else { return Ok((Metadata::new(), Ok(()))) };
+        let Some(event) = batch.get(0) else {
+            let detail = format!("an event that {} has left waiting is not there", self.plan.name);
+            return Err(Error::new(ErrorKind::Checkpoint).detail(detail).at_position(position));
+        };
         let place = usize::try_from(number).unwrap_or(usize::MAX);
         let done = match self.jobs(&event)?.into_iter().nth(place) {
             Some(job) => self.carry_out(&event, number, job)?.map(drop),
@@ -312,34 +362,27 @@ impl<P: Aggregate> Desk<P> {
         self.notebook.ledger().next_due().is_some_and(|(at, _)| at <= until)
     }
 
-    /// Sees to the deadlines that are over at this time. `unwritten` is how many events were handled since what is written says how
-    /// far everything is.
-    pub(super) fn see_to_deadlines(
-        &mut self,
-        until: DateTime<Utc>,
-        unwritten: &mut u64,
-    ) -> Result<bool, Error> {
-        let mut any = false;
+    /// Sees to the deadlines that are over at this time.
+    pub(super) fn see_to_deadlines(&mut self, until: DateTime<Utc>) -> Result<(), Error> {
         self.seen_to_until = self.seen_to_until.max(until);
+        if !self.is_overdue(until) {
+            return Ok(());
+        }
+        // What was decided before the deadline is not decided again behind it.
+        if self.unwritten > 0 || self.notebook.unwritten() > 0 {
+            self.write()?;
+        }
         while let Some((at, instance)) = self.notebook.ledger().next_due() {
             if at > until {
                 break;
             }
             let instance = instance.to_owned();
-            // What was decided before the deadline is not decided again behind it.
-            if !any && (*unwritten > 0 || self.notebook.unwritten() > 0) {
-                self.write()?;
-                *unwritten = 0;
-            }
-            any = true;
             if let Err(problem) = self.see_to_deadline(&instance, until)? {
-                let (lane, task) = (Lane::Inbox, Task::Deadline);
-                self.note(Note::Queued { lane, instance: instance.clone(), task })?;
                 let cause = self.cause_of_deadline(&instance)?;
-                self.fail(lane, &instance, problem, cause)?;
+                self.put_off(Lane::Inbox, &instance, Task::Deadline, problem, cause)?;
             }
         }
-        Ok(any)
+        Ok(())
     }
 
     /// Notes which deadline an instance has; if it is over at this time, the instance is told first.
@@ -367,13 +410,8 @@ impl<P: Aggregate> Desk<P> {
         }
         let due = judge(caught(|| Ok(self.deadline(instance)?.map(|due| due.at))))?;
         if let Err(problem) = self.note_deadline(instance, due)? {
-            let (lane, task) = (Lane::Inbox, Task::Deadline);
-            let is_first = !self.notebook.ledger().waits(lane, instance);
-            self.note(Note::Queued { lane, instance: instance.to_owned(), task })?;
-            if is_first {
-                let cause = self.cause_of_deadline(instance)?;
-                self.fail(lane, instance, problem, cause)?;
-            }
+            let cause = self.cause_of_deadline(instance)?;
+            self.put_off(Lane::Inbox, instance, Task::Deadline, problem, cause)?;
         }
         Ok(())
     }

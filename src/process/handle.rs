@@ -136,12 +136,12 @@ impl<P: Aggregate> ProcessManager<P> {
 
     /// Tries what an instance is stuck at again, as if for the first time, and then what waits behind it. Tells whether it was stuck.
     pub fn retry(&self, id: &P::Id, by: Metadata) -> Result<bool, Error> {
-        self.give_a_hand(id, by, |lane, instance| vec![Note::Retried { lane, instance }])
+        self.give_a_hand(id, by, |lane, instance| Note::Retried { lane, instance })
     }
 
     /// Leaves undone what an instance is stuck at, and goes on with what waits behind it. Tells whether it was stuck.
     pub fn skip(&self, id: &P::Id, by: Metadata) -> Result<bool, Error> {
-        self.give_a_hand(id, by, |lane, instance| vec![Note::Skipped { lane, instance }])
+        self.give_a_hand(id, by, |lane, instance| Note::Skipped { lane, instance })
     }
 
     /// Does nothing for this instance any more: it is told nothing further, what it asks for is not sent, and its deadlines are
@@ -160,7 +160,7 @@ impl<P: Aggregate> ProcessManager<P> {
         &self,
         id: &P::Id,
         by: Metadata,
-        notes: impl Fn(Lane, String) -> Vec<Note>,
+        note: impl Fn(Lane, String) -> Note,
     ) -> Result<bool, Error> {
         let mut worker = self.runner.take_over();
         let instance = id.to_key().into_owned();
@@ -177,9 +177,7 @@ impl<P: Aggregate> ProcessManager<P> {
                 }
                 _ => by.clone(),
             };
-            for note in notes(lane, instance.clone()) {
-                worker.desk.notebook.take(note, by.clone())?;
-            }
+            worker.desk.notebook.take(note(lane, instance.clone()), by)?;
             if worker.desk.notebook.ledger().waits(lane, &instance) {
                 let now = worker.desk.backing.clock.now();
                 worker.desk.troubles.insert((lane, instance.clone()), (0, now));
@@ -191,7 +189,7 @@ impl<P: Aggregate> ProcessManager<P> {
 
     /// Lets what a hand has done be so, now and after a crash.
     fn done(&self, worker: &mut Worker<P>) -> Result<(), Error> {
-        let written = worker.write();
+        let written = worker.desk.write();
         if let Err(error) = &written {
             // Nobody knows whether it is.
             worker.fail(error.replica());

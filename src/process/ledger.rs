@@ -8,13 +8,18 @@ use serde::{Deserialize, Serialize};
 
 use super::lane::{Lane, Queue, Task};
 use crate::aggregate::{Aggregate, Context};
+use crate::error::{Error, ErrorKind};
+use crate::id::EventId;
 use crate::position::Position;
+use crate::store::{EventStore, event_at};
 
 /// How far a manager is, and what is open: folded from the notes that it takes in a stream of its own.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Ledger {
     /// Everything up to here is done, or waits in a queue.
     pub(super) position: Position,
+    /// The last event that was handled, which proves the log.
+    pub(super) last: Option<(Position, EventId)>,
     /// Under the ids of their instances; none is empty.
     inboxes: BTreeMap<String, Queue>,
     outboxes: BTreeMap<String, Queue>,
@@ -26,8 +31,8 @@ pub(super) struct Ledger {
 /// What a manager takes note of.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Note {
-    /// Everything up to this position is done, or waits in a queue.
-    Passed { position: Position },
+    /// Everything up to this position is done, or waits in a queue; the last event of it is this one.
+    Passed { position: Position, last: Option<(Position, EventId)> },
     /// This has to wait.
     Queued { lane: Lane, instance: String, task: Task },
     /// The first in the queue is done.
@@ -80,6 +85,20 @@ impl Ledger {
         self.deadlines.by_instance.len()
     }
 
+    /// Refuses to go on in another log than that in which the notes were taken, as after they were appended to another store.
+    pub(super) fn check(&self, name: &str, store: &dyn EventStore) -> Result<(), Error> {
+        let Some((position, handled)) = self.last else { return Ok(()) };
+        match event_at(store, position)?.get(0) {
+            // In a store that was salvaged, it may be lost.
+            Some(event) if event.event_id() == handled || event.is_gap() => Ok(()),
+            _ => Err(Error::new(ErrorKind::Checkpoint)
+                .detail(format!(
+                    "the event that {name} handled last, {handled}, does not stand there"
+                ))
+                .at_position(position)),
+        }
+    }
+
     /// How many things there are to keep in mind.
     pub(super) fn open(&self) -> usize {
         self.inboxes.len() + self.outboxes.len() + self.deadlines() + self.ended.len()
@@ -114,7 +133,7 @@ impl Aggregate for Ledger {
 
     fn apply(&mut self, note: &Note) {
         match note.clone() {
-            Note::Passed { position } => self.position = position,
+            Note::Passed { position, last } => (self.position, self.last) = (position, last),
             Note::Queued { lane, instance, task } => {
                 self.queues_mut(lane).entry(instance).or_default().tasks.push_back(task);
             }

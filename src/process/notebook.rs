@@ -76,22 +76,8 @@ impl Notebook {
         })
     }
 
-    /// Writes what was taken, and that everything up to this position is done or waits.
-    pub(super) fn write(&mut self, position: Position) -> Result<(), Error> {
-        if position > self.ledger().position {
-            self.take(Note::Passed { position }, Metadata::new())?;
-        }
-        self.append().map(drop)
-    }
-
-    /// The same, also if it is written already; and tells where that stands. What comes behind it is recorded later.
-    pub(super) fn write_mark(&mut self, position: Position) -> Result<Position, Error> {
-        self.take(Note::Passed { position }, Metadata::new())?;
-        Ok(self.append()?.unwrap_or(position))
-    }
-
     /// Writes what was taken, and tells where the last of it stands.
-    fn append(&mut self) -> Result<Option<Position>, Error> {
+    pub(super) fn write(&mut self) -> Result<Option<Position>, Error> {
         let Some(last) = self.stage.len().checked_sub(1) else { return Ok(None) };
         let open = self.ledger().open() as u64;
         self.spacing.store(open.max(SNAPSHOT_EVERY), Ordering::Relaxed);

@@ -22,8 +22,6 @@ const POSITIONS_UNWRITTEN_MAX: u64 = 10_000;
 pub(super) struct Worker<P: Aggregate> {
     pub(super) subscription: Subscription,
     pub(super) desk: Desk<P>,
-    /// How many events were handled since what is written says how far everything is.
-    pub(super) unwritten: u64,
     /// Where it stands in the log that deadlines are over, and at which time they are: they are seen to once everything before it is
     /// handled.
     pub(super) mark: Option<(Position, DateTime<Utc>)>,
@@ -35,10 +33,8 @@ pub(super) struct Worker<P: Aggregate> {
 pub(super) struct Failure {
     tries: u32,
     due: DateTime<Utc>,
-    /// How far everything was, as it was written.
-    position: Position,
-    /// Whether to go back to that.
-    is_unsettled: bool,
+    /// How far everything was, as it was written; `None` until the manager has gone back to that.
+    since: Option<Position>,
 }
 
 /// Why a batch is not done.
@@ -71,7 +67,7 @@ impl<P: Aggregate> Work for Worker<P> {
             Ok(step) => {
                 let written = self.desk.notebook.ledger().position;
                 let gets_on = matches!(step, Step::CaughtUp(..));
-                self.failure.take_if(|failure| gets_on || written > failure.position);
+                self.failure.take_if(|failure| gets_on || Some(written) > failure.since);
                 step
             }
             Err(Halt::Called) => Step::Done,
@@ -94,8 +90,7 @@ impl<P: Aggregate> Work for Worker<P> {
         // Another manager of the name is not got rid of by trying again.
         let tries = if *error.kind() == ErrorKind::InUse { u32::MAX } else { tries };
         let due = self.desk.plan.backoff.due(tries, self.desk.backing.clock.now());
-        let position = self.desk.notebook.ledger().position;
-        self.failure = Some(Failure { tries, due, position, is_unsettled: true });
+        self.failure = Some(Failure { tries, due, since: None });
         self.desk.board.note(|notes| {
             notes.errors += 1;
             notes.last_error = Some(Arc::new(error));
@@ -105,17 +100,13 @@ impl<P: Aggregate> Work for Worker<P> {
 
 impl<P: Aggregate> Worker<P> {
     fn go_on(&mut self, calls: u64) -> Result<Step, Halt> {
-        if self.failure.as_ref().is_some_and(|failure| failure.is_unsettled) {
+        if let Some(failure @ Failure { since: None, .. }) = &mut self.failure {
             self.desk.settle()?;
             self.subscription.go_to(self.desk.position);
-            (self.unwritten, self.mark) = (0, None);
-        }
-        if let Some(failure) = &mut self.failure {
-            (failure.position, failure.is_unsettled) = (self.desk.position, false);
+            (failure.since, self.mark) = (Some(self.desk.position), None);
         }
         self.desk.try_again()?;
-        let (desk, unwritten) = (&mut self.desk, &mut self.unwritten);
-        let handle = |batch: &Batch| handle(desk, batch, calls, unwritten);
+        let handle = |batch: &Batch| handle(&mut self.desk, batch, calls);
         if self.subscription.next_batch(Duration::ZERO, handle)?.is_some() {
             return Ok(Step::Done);
         }
@@ -128,11 +119,11 @@ impl<P: Aggregate> Worker<P> {
         }
         let written = self.desk.notebook.ledger().position.get();
         let passed = self.desk.position.get().saturating_sub(written);
-        if self.unwritten > 0
+        if self.desk.unwritten > 0
             || self.desk.notebook.unwritten() > 0
             || passed > POSITIONS_UNWRITTEN_MAX
         {
-            self.write()?;
+            self.desk.write()?;
         }
         self.desk.show();
         let due = if self.mark.is_some() { self.desk.next_try() } else { self.desk.next_due() };
@@ -149,12 +140,11 @@ impl<P: Aggregate> Worker<P> {
             Some((position, _)) if position > self.desk.position => Ok(false),
             Some((_, time)) => {
                 self.mark = None;
-                self.desk.see_to_deadlines(time, &mut self.unwritten)?;
+                self.desk.see_to_deadlines(time)?;
                 Ok(true)
             }
             None if self.desk.is_overdue(now) => {
-                let mark = self.desk.notebook.write_mark(self.desk.position)?;
-                (self.mark, self.unwritten) = (Some((mark, now)), 0);
+                self.mark = Some((self.desk.write_mark()?, now));
                 Ok(true)
             }
             None => Ok(false),
@@ -164,26 +154,13 @@ impl<P: Aggregate> Worker<P> {
     /// Goes on at once after a failure, from what is written.
     pub(super) fn begin_again(&mut self) {
         if let Some(failure) = &mut self.failure {
-            (failure.tries, failure.due, failure.is_unsettled) =
-                (0, DateTime::<Utc>::MIN_UTC, true);
+            (failure.tries, failure.due, failure.since) = (0, DateTime::<Utc>::MIN_UTC, None);
         }
-    }
-
-    /// Writes what was noted, and how far everything is.
-    pub(super) fn write(&mut self) -> Result<(), Error> {
-        self.desk.write()?;
-        self.unwritten = 0;
-        Ok(())
     }
 }
 
 /// Handles what is not handled of a batch, until the worker is told more than this.
-fn handle<P: Aggregate>(
-    desk: &mut Desk<P>,
-    batch: &Batch,
-    calls: u64,
-    unwritten: &mut u64,
-) -> Result<(), Halt> {
+fn handle<P: Aggregate>(desk: &mut Desk<P>, batch: &Batch, calls: u64) -> Result<(), Halt> {
     let from = batch.count_up_to(desk.position);
     for place in from..batch.len() {
         let Some(event) = batch.get(place) else { continue };
@@ -192,17 +169,16 @@ fn handle<P: Aggregate>(
         }
         // What was due before the event was recorded comes before it, whenever the manager gets there.
         if let Some(before) = event.recorded_at().checked_sub_signed(TimeDelta::microseconds(1)) {
-            desk.see_to_deadlines(before, unwritten)?;
+            desk.see_to_deadlines(before)?;
         }
         desk.handle(&event)?;
         if event.stream().is_in(&desk.plan.instances.binding().category) {
             desk.look_at_deadline(event.stream().id(), event.version())?;
         }
-        desk.position = event.position();
-        *unwritten += 1;
-        if *unwritten >= EVENTS_UNWRITTEN_MAX {
+        (desk.position, desk.last) = (event.position(), Some((event.position(), event.event_id())));
+        desk.unwritten += 1;
+        if desk.unwritten >= EVENTS_UNWRITTEN_MAX {
             desk.write()?;
-            *unwritten = 0;
         }
     }
     desk.show();

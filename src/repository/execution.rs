@@ -141,7 +141,7 @@ impl<'r, A: Aggregate> Execution<'r, A> {
                         span.record("version", outcome.version().get());
                         span.record("position", outcome.position().get());
                         span.record("events", outcome.events.len() as u64);
-                        span.record("repeated", outcome.repeated.into());
+                        span.record("repeated", outcome.repeated);
                     }
                     return answer;
                 }

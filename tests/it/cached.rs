@@ -4,72 +4,48 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
 
-use annals::store::{
-    AppendError, Appended, Commit, EventStore, Head, Identity, Interrupt, MemoryStore, Query,
-};
-use annals::{Annals, Batch, Error, ExecuteError, Position, Repository, StreamId, Version};
+use annals::store::MemoryStore;
+use annals::{Annals, ExecuteError, Repository, Version};
 
 use crate::account::{Account, Command, Refused};
 use crate::chance::Chance;
+use crate::hooked::{Asked, Hooked};
 
-/// Counts what is asked of it.
+/// How much a store was asked for.
 #[derive(Debug, Default)]
-struct Counting {
-    inner: MemoryStore,
+struct Counts {
     appends: AtomicU64,
     reads: AtomicU64,
     versions: AtomicU64,
 }
 
-impl Counting {
+impl Counts {
+    fn add(&self, asked: &Asked<'_>) {
+        let count = match asked {
+            Asked::Append(_) => &self.appends,
+            Asked::Read => &self.reads,
+            Asked::Version => &self.versions,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// How many appends, reads and looks at versions there were since this was last asked.
     fn counts(&self) -> [u64; 3] {
         [&self.appends, &self.reads, &self.versions].map(|count| count.swap(0, Ordering::Relaxed))
     }
 }
 
-impl EventStore for Counting {
-    fn identity(&self) -> Identity {
-        self.inner.identity()
-    }
-    fn append(&self, commit: Commit) -> Result<Appended, AppendError> {
-        self.appends.fetch_add(1, Ordering::Relaxed);
-        self.inner.append(commit)
-    }
-    fn read(&self, query: &Query) -> Result<(Batch, Option<Query>), Error> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.inner.read(query)
-    }
-    fn version(&self, stream: &StreamId) -> Result<Version, Error> {
-        self.versions.fetch_add(1, Ordering::Relaxed);
-        self.inner.version(stream)
-    }
-    fn head(&self) -> Result<Head, Error> {
-        self.inner.head()
-    }
-    fn wait(
-        &self,
-        after: Position,
-        timeout: Duration,
-        interrupt: &Interrupt,
-    ) -> Result<Position, Error> {
-        self.inner.wait(after, timeout, interrupt)
-    }
-    fn interrupt(&self, interrupt: &Interrupt) {
-        self.inner.interrupt(interrupt);
-    }
-    fn close(&self) -> Result<(), Error> {
-        self.inner.close()
-    }
-}
-
 /// A store, its aggregates with a cache, and the same without one, as somebody else has them.
-fn setting(size: usize) -> (Arc<Counting>, Repository<Account>, Repository<Account>) {
-    let store = Arc::new(Counting::default());
+fn setting(size: usize) -> (Arc<Counts>, Repository<Account>, Repository<Account>) {
+    let (counts, log) = (Arc::new(Counts::default()), Arc::new(MemoryStore::new()));
+    let counted = Arc::clone(&counts);
+    let store = Arc::new(Hooked::new(&log, move |asked| {
+        counted.add(&asked);
+        Ok(())
+    }));
     let [cached, other] = [(); 2].map(|()| Annals::with_store(Arc::clone(&store)));
-    (store, cached.of::<Account>().unwrap().cached(size), other.of::<Account>().unwrap())
+    (counts, cached.of::<Account>().unwrap().cached(size), other.of::<Account>().unwrap())
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod followers;
 mod followers_edges;
 #[cfg(unix)]
 mod guarded;
+mod hooked;
 mod golden;
 mod gaps;
 mod processes;

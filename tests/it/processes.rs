@@ -7,5 +7,6 @@ mod deadlines;
 mod hands;
 mod manager;
 mod once;
+mod routes;
 mod scenario;
 mod stores;

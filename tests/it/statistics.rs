@@ -127,3 +127,30 @@ fn the_cache_is_asked_in_vain_at_first_and_then_helps() {
     assert_eq!(second.cache_misses, first.cache_misses, "{second:?}");
     assert!(second.cache_hits > first.cache_hits, "{second:?}");
 }
+
+#[test]
+fn numbers_are_the_statistics_under_names() {
+    let directory = Directory::new();
+    let annals = annals::Annals::with_store(tiny().open(directory.path()).unwrap());
+    for number in 0..100 {
+        annals.store().append(commit(number % 5, 2)).unwrap();
+    }
+    let statistics = annals.statistics().unwrap();
+    let numbers: std::collections::BTreeMap<_, _> = statistics.numbers().collect();
+    assert_eq!(numbers.len(), statistics.numbers().count(), "each name once");
+    let expected = [
+        ("events", 200),
+        ("commits", 100),
+        ("streams", 5),
+        ("appended", 100),
+        ("syncs", statistics.syncs),
+        ("segments", statistics.segments),
+        ("cache_hits", statistics.cache_hits),
+        ("cache_misses", statistics.cache_misses),
+        ("conflicts", 0),
+    ];
+    for (name, value) in expected {
+        assert_eq!(numbers[name], value, "{name}");
+    }
+    assert!(numbers["segments"] > 1 && numbers["syncs"] >= 100, "{numbers:?}");
+}

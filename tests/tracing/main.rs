@@ -142,11 +142,11 @@ fn commands_appends_syncs_and_recovery_are_spans() {
     let [_, close, again] = &listener.spans("execute")[..] else { panic!("three commands") };
     let correlation = correlation.unwrap().to_string();
     let expected = [("stream", "account/alice"), ("correlation", &correlation), ("version", "3")];
-    let more = [("position", "3"), ("events", "2"), ("repeated", "0")];
+    let more = [("position", "3"), ("events", "2"), ("repeated", "false")];
     for (name, value) in expected.into_iter().chain(more) {
         assert_eq!(close.fields[name], value, "{name}");
     }
-    assert_eq!(again.fields["repeated"], "1");
+    assert_eq!(again.fields["repeated"], "true");
     let [_, append] = &listener.spans("append")[..] else { panic!("two appends") };
     assert_eq!(listener.path(append), ["execute", "append"]);
     let expected = [("stream", "account/alice"), ("correlation", &correlation), ("position", "3")];
@@ -158,7 +158,7 @@ fn commands_appends_syncs_and_recovery_are_spans() {
 
     let listener = listen(|| drop(Annals::open(directory.path()).unwrap()));
     let [recover] = &listener.spans("recover")[..] else { panic!("it is opened once") };
-    assert_eq!((&*recover.fields["position"], &*recover.fields["clean"]), ("3", "1"));
+    assert_eq!((&*recover.fields["position"], &*recover.fields["clean"]), ("3", "true"));
 }
 
 #[test]

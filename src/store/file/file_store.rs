@@ -102,7 +102,7 @@ impl FileStore {
         let cache = Arc::new(Cache::new(options.cache_bytes));
         let recovered = recover(storage, cache, options.recent_bytes).map_err(hint_at_copying)?;
         span.record("position", recovered.tip.head.get());
-        span.record("clean", recovered.report.clean.into());
+        span.record("clean", recovered.report.clean);
         let engine = Arc::new(Engine::new(recovered, options, lock));
         let worker = engine.has_thread().then(|| start(&engine)).transpose()?;
         let store = Self { engine, worker: Mutex::new(worker) };

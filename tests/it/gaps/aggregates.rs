@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use annals::process::ProcessManager;
 use annals::repository::History;
 use annals::store::{AppendError, Commit, Conflict, EventStore, Expected};
-use annals::{Annals, Position, Version};
+use annals::{Annals, Backoff, ErrorKind, Position, Version};
 
 use super::patient::{Index, Patient, assert_missing, noted, stream, tag};
 use crate::account::{Account, Command};
@@ -155,4 +156,31 @@ fn the_history_of_an_aggregate_names_a_version_of_which_nobody_knows_where_it_st
     // Who asks for a part has it.
     assert_eq!(read(history().after_version(Version::new(3))).len(), 2);
     assert_eq!(read(history().of_types(["Deposited"])).len(), 2);
+}
+
+/// A process that makes a deposit of each event of an account.
+fn mirror(patient: &Patient, skips: bool) -> ProcessManager<Account> {
+    let mirror = patient.accounts.process("mirror").send(&patient.accounts, |e| {
+        (e.id() != "copy").then(|| ("copy".to_owned(), Command::Deposit(1)))
+    });
+    let mirror = if skips { mirror.skip_unknown() } else { mirror };
+    mirror.retry(Backoff::none()).open().unwrap()
+}
+
+/// Also where nobody knows to which stream the lost event belonged.
+#[test]
+fn a_process_stops_before_a_gap_that_may_concern_it() {
+    for index in [Index::Kept, Index::Removed] {
+        let patient = Patient::without(&[4], index);
+        let copies = || patient.accounts.load("copy").unwrap().version().get();
+        let error = mirror(&patient, false).run_until_settled().unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::MissingEvents { .. }), "{error}");
+        assert_eq!((error.position(), copies()), (Some(Position::new(4)), 3));
+        mirror(&patient, true).run_until_settled().unwrap();
+        assert_eq!(copies(), 10);
+    }
+    // It is known that this one was a note.
+    let patient = Patient::without(&[16], Index::Kept);
+    mirror(&patient, false).run_until_settled().unwrap();
+    assert_eq!(patient.accounts.load("copy").unwrap().version().get(), 11);
 }

@@ -1,14 +1,18 @@
 //! Deadlines: none is missed, none comes twice, and they come in the order of time.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use annals::process::{Lane, ProcessManager};
+use annals::store::{Commit, Limits, MemoryStore};
 use annals::testing::ManualClock;
-use annals::{Aggregate, Annals, Context, Metadata};
+use annals::{Aggregate, Annals, Context, Error, ErrorKind, Metadata};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::errands::{Bell, Errand, Ring, Step, errands, faults};
+use super::errands::{Bell, Errand, Ring, Step, Told, errands, faults};
+use crate::hooked::{Asked, Hooked};
 
 fn noon() -> DateTime<Utc> {
     "2024-05-06T12:00:00Z".parse().unwrap()
@@ -71,12 +75,133 @@ fn a_deadline_that_is_gone_is_not_minded() {
     let manager = errands(&annals).unwrap().open().unwrap();
     manager.run_until_settled().unwrap();
     assert_eq!(manager.next_due(), by);
-    let answer = super::errands::Told::Ring(Ring::Answered { errand: 2 });
+    let answer = Told::Ring(Ring::Answered { errand: 2 });
     errand.execute(&2, answer).unwrap();
     clock.advance(TimeDelta::hours(2));
     manager.run_until_settled().unwrap();
     assert_eq!(steps(&annals, 2), [Step::Begun { by }, Step::Answered]);
     assert_eq!(manager.next_due(), None);
+}
+
+/// Somebody answers at the very moment at which the errand is told that it is late.
+#[test]
+fn a_deadline_is_told_at_the_version_that_has_it() {
+    let clock = ManualClock::at(noon());
+    let log = Arc::new(MemoryStore::with(clock.clone(), Limits::default()));
+    let beside = Annals::builder().clock(clock.clone()).with_store(Arc::clone(&log));
+    let errand = beside.of::<Errand>().unwrap();
+    let has_answered = AtomicBool::new(false);
+    let store = Hooked::new(&log, move |asked| {
+        let is_late = |commit: &Commit| {
+            commit.events().any(|(_, event)| event.event_type().as_str() == "Missed")
+        };
+        if matches!(asked, Asked::Append(commit) if is_late(commit))
+            && !has_answered.swap(true, Ordering::Relaxed)
+        {
+            errand.execute(&2, Told::Ring(Ring::Answered { errand: 2 })).unwrap();
+        }
+        Ok(())
+    });
+    let annals = Annals::builder().clock(clock.clone()).with_store(store);
+    let by = Some(noon() + TimeDelta::hours(1));
+    let ring = Ring::Rang { errand: 2, asks: 0, by };
+    annals.of::<Bell>().unwrap().execute("front", ring).unwrap();
+    let manager = errands(&annals).unwrap().open().unwrap();
+    manager.run_until_settled().unwrap();
+    clock.advance(TimeDelta::hours(2));
+    manager.run_until_settled().unwrap();
+    assert_eq!(steps(&annals, 2), [Step::Begun { by }, Step::Answered]);
+    assert!(manager.stuck().is_empty());
+}
+
+/// Somebody who notices only what comes late.
+#[derive(Debug, Default)]
+struct Sleeper {
+    wakes_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum SleeperEvent {
+    FellAsleep { wakes_at: DateTime<Utc> },
+    Awoke,
+    Heard { errand: u64 },
+}
+
+#[derive(Debug, Clone)]
+enum SleeperCommand {
+    Hear(u64),
+    Wake,
+}
+
+impl Aggregate for Sleeper {
+    const TYPE: &'static str = "sleeper";
+    type Id = str;
+    type Event = SleeperEvent;
+    type Command = SleeperCommand;
+    type Error = Infallible;
+    type Services = ();
+
+    fn apply(&mut self, event: &SleeperEvent) {
+        match event {
+            SleeperEvent::FellAsleep { wakes_at } => self.wakes_at = Some(*wakes_at),
+            SleeperEvent::Awoke => self.wakes_at = None,
+            SleeperEvent::Heard { .. } => {}
+        }
+    }
+
+    fn handle(
+        &self,
+        command: SleeperCommand,
+        context: &Context<'_, Self>,
+    ) -> Result<Vec<SleeperEvent>, Infallible> {
+        let wakes_at = context.now() + TimeDelta::hours(1);
+        Ok(match command {
+            SleeperCommand::Hear(0) => vec![SleeperEvent::FellAsleep { wakes_at }],
+            SleeperCommand::Hear(_) if self.wakes_at.is_some() => vec![],
+            SleeperCommand::Hear(errand) => vec![SleeperEvent::Heard { errand }],
+            SleeperCommand::Wake => vec![SleeperEvent::Awoke],
+        })
+    }
+}
+
+/// What an instance has decided nothing about before its deadline is not decided again behind it, even if the process dies right then.
+#[test]
+fn what_was_slept_through_is_not_heard_later() {
+    let clock = ManualClock::at(noon());
+    let log = Arc::new(MemoryStore::with(clock.clone(), Limits::default()));
+    let dies = Arc::new(AtomicBool::new(true));
+    let is_over = AtomicBool::new(false);
+    let died = Arc::clone(&dies);
+    let store = Hooked::new(&log, move |asked| {
+        let Asked::Append(commit) = asked else { return Ok(()) };
+        let wakes = commit.events().any(|(_, event)| event.event_type().as_str() == "Awoke");
+        // What comes behind the waking is not written any more in this life.
+        if died.load(Ordering::Relaxed) && is_over.fetch_or(wakes, Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::StorageFull));
+        }
+        Ok(())
+    });
+    let annals = Annals::builder().clock(clock.clone()).with_store(store);
+    let (sleepers, bells) = (annals.of::<Sleeper>().unwrap(), annals.of::<Bell>().unwrap());
+    let open = || {
+        let process = sleepers.process("sleep").on::<Bell>(|e| {
+            let (Ring::Rang { errand, .. } | Ring::Answered { errand }) = e.event();
+            Some(("ann".to_owned(), SleeperCommand::Hear(*errand)))
+        });
+        process.deadline(|ann| Some((ann.wakes_at?, SleeperCommand::Wake))).open().unwrap()
+    };
+    let ring = |errand| drop(bells.execute("front", Ring::Answered { errand }).unwrap());
+    ring(0);
+    open().run_until_settled().unwrap();
+    ring(1);
+    clock.advance(TimeDelta::hours(2));
+    ring(2);
+    open().run_until_settled().unwrap_err();
+    dies.store(false, Ordering::Relaxed);
+    open().run_until_settled().unwrap();
+    let history = sleepers.history("ann").unwrap();
+    let heard: Vec<_> = history.read().unwrap().map(|e| e.unwrap().into_event()).collect();
+    assert_eq!(heard[1..], [SleeperEvent::Awoke, SleeperEvent::Heard { errand: 2 }]);
 }
 
 /// A clock that goes back is no reason to do anything twice, or to go round in circles.

@@ -33,7 +33,7 @@ fn sold(annals: &Annals, errand: u64) -> Vec<u64> {
     of.collect()
 }
 
-/// Errand 1 is refused its thing 2, and so does not get the things 5 and 6; errand 6 likewise, and 2 is refused thing 1.
+/// Errand 1 is refused its thing 2, so that the four behind it wait; errand 0 gets its three.
 fn stuck_at_things() -> (Annals, ManualClock, ProcessManager<Errand>) {
     let (annals, clock) = setting();
     let manager = deaf(&annals);

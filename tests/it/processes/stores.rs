@@ -5,71 +5,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use annals::process::State;
-use annals::store::{
-    AppendError, Appended, Commit, EventStore, Head, Identity, Interrupt, MemoryStore, Query,
-};
+use annals::store::{Limits, MemoryStore, Query};
 use annals::testing::ManualClock;
 use annals::transfer::{Import, export};
-use annals::{
-    Annals, Backoff, Batch, Clock, Error, ErrorKind, Metadata, Position, StreamId, Version,
-};
+use annals::{Annals, Backoff, Clock, Error, ErrorKind, Metadata};
 use chrono::TimeDelta;
 
 use super::errands::{Bell, Ring, Shop, errands, faults};
 use crate::directory::Directory;
+use crate::hooked::{Asked, Hooked};
 
-/// Answers so many commits of a category with an error of this kind.
-#[derive(Debug)]
-struct Flaky {
-    inner: MemoryStore,
-    category: &'static str,
-    kind: ErrorKind,
-    failures: Arc<AtomicU64>,
-}
-
-impl EventStore for Flaky {
-    fn identity(&self) -> Identity {
-        self.inner.identity()
-    }
-    fn append(&self, commit: Commit) -> Result<Appended, AppendError> {
-        let is_meant = commit.writes().iter().any(|it| it.stream.category() == self.category);
-        let left = self.failures.load(Ordering::Relaxed);
-        if is_meant && left > 0 {
-            self.failures.store(left - 1, Ordering::Relaxed);
-            return Err(Error::new(self.kind.clone()).into());
-        }
-        self.inner.append(commit)
-    }
-    fn read(&self, query: &Query) -> Result<(Batch, Option<Query>), Error> {
-        self.inner.read(query)
-    }
-    fn version(&self, stream: &StreamId) -> Result<Version, Error> {
-        self.inner.version(stream)
-    }
-    fn head(&self) -> Result<Head, Error> {
-        self.inner.head()
-    }
-    fn wait(
-        &self,
-        after: Position,
-        timeout: Duration,
-        interrupt: &Interrupt,
-    ) -> Result<Position, Error> {
-        self.inner.wait(after, timeout, interrupt)
-    }
-    fn interrupt(&self, interrupt: &Interrupt) {
-        self.inner.interrupt(interrupt);
-    }
-    fn close(&self) -> Result<(), Error> {
-        self.inner.close()
-    }
-}
-
+/// A store that answers so many commits of a category with an error of this kind.
 fn flaky(category: &'static str, kind: ErrorKind) -> (Annals, ManualClock, Arc<AtomicU64>) {
     let clock = ManualClock::at("2024-05-06T09:00:00Z".parse().unwrap());
     let failures = Arc::new(AtomicU64::new(0));
-    let inner = MemoryStore::with(Arc::new(clock.clone()), annals::store::Limits::default());
-    let store = Flaky { inner, category, kind, failures: Arc::clone(&failures) };
+    let log = Arc::new(MemoryStore::with(clock.clone(), Limits::default()));
+    let left = Arc::clone(&failures);
+    let store = Hooked::new(&log, move |asked| {
+        let Asked::Append(commit) = asked else { return Ok(()) };
+        let is_meant = commit.writes().iter().any(|it| it.stream.category() == category);
+        let take = |left: u64| left.checked_sub(1);
+        let fails =
+            is_meant && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
+        if fails { Err(Error::new(kind.clone())) } else { Ok(()) }
+    });
     (Annals::builder().clock(clock.clone()).with_store(store), clock, failures)
 }
 
@@ -215,6 +174,21 @@ fn a_manager_goes_on_in_a_copy_of_the_log() {
     ring(&copy, 6, 2);
     manager.run_until_settled().unwrap();
     is_right(&copy, &clock);
+}
+
+/// Behind another history the events have other places, so what a manager has noted is not true there.
+#[test]
+fn notes_of_another_log_are_refused() {
+    let (annals, other) = (Annals::in_memory(), Annals::in_memory());
+    ring(&annals, 1, 2);
+    errands(&annals).unwrap().open().unwrap().run_until_settled().unwrap();
+    ring(&other, 7, 1);
+    let mut lines = Vec::new();
+    export(annals.store(), Query::default(), &mut lines, |_| {}).unwrap();
+    Import::append().run(other.store(), &lines[..], |_| {}).unwrap();
+    let error = errands(&other).unwrap().open().unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Checkpoint);
+    assert!(error.to_string().contains("the event that errands handled last"), "{error}");
 }
 
 /// Commands may go to another store. What a manager has sent there is recognised there.
