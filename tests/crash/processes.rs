@@ -13,7 +13,7 @@ use annals::{Annals, Clock, Error, Position};
 use crate::disk::{Crash, SimDisk, State};
 use crate::oracle::Complaint;
 use crate::random::Random;
-use crate::report::{self, Watch, caught};
+use crate::report::Images;
 use crate::settings::{Settings, noon};
 
 #[path = "../subjects/errands.rs"]
@@ -218,10 +218,8 @@ fn carry_out(mut left: Left, random: &mut Random) -> Result<(), Complaint> {
 /// durable: it goes on, and does what is missing, and nothing twice.
 #[test]
 fn whatever_a_crash_leaves_each_thing_happens_once() {
-    let watch = Watch::begin();
-    let (mut images, first) = (0, report::number("ANNALS_CRASH_SEED").unwrap_or(1));
-    let seeds = if report::is_one_case() { 1 } else { SEEDS };
-    for seed in first..first + seeds {
+    let mut images = Images::of(TEST);
+    for seed in Images::seeds(SEEDS) {
         let all = live(&Left::nothing(), STEPS, &mut Random::of(&[seed]))
             .unwrap_or_else(|complaint| panic!("the workload of seed {seed}: {complaint}"));
         for (point, left) in all.into_iter().enumerate() {
@@ -229,22 +227,12 @@ fn whatever_a_crash_leaves_each_thing_happens_once() {
                 continue;
             }
             for number in 0..IMAGES_OF_MOMENT {
-                let case = format!("{point}.{number}");
-                if report::is_left_out(&case) {
-                    continue;
-                }
-                let command = || report::command(TEST, seed, &case);
-                watch.next(command);
-                images += 1;
-                let mut random = Random::of(&[seed, point as u64, number]);
-                let outcome = caught(|| carry_out(left.clone(), &mut random));
-                if let Err(complaint) = outcome {
-                    panic!("seed {seed}, image {case}: {complaint}\nrepeat: {}", command());
-                }
+                images.look((seed, point, number), |random| carry_out(left.clone(), random));
             }
         }
     }
-    println!("{images} images of logs with a process manager, crashed up to {DEPTH} times more");
+    let count = images.count;
+    println!("{count} images of logs with a process manager, crashed up to {DEPTH} times more");
 }
 
 /// An errand that is over in a minute, and is known to its manager.

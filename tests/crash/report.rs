@@ -5,6 +5,7 @@
 //! * `ANNALS_CRASH_ONLY`: the one case of that seed that is looked at, as a failure names it.
 
 use std::env;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::oracle::Complaint;
+use crate::random::Random;
 
 /// The number that a variable holds, if it is set.
 pub(crate) fn number(variable: &str) -> Option<u64> {
@@ -37,6 +39,44 @@ pub(crate) fn command(test: &str, seed: u64, case: &str) -> String {
         "ANNALS_CRASH_SEED={seed} ANNALS_CRASH_ONLY={case} \
          cargo test --all-features --test crash -- --exact {test}"
     )
+}
+
+/// The images of the workloads of one test that are looked at.
+pub(crate) struct Images {
+    test: &'static str,
+    watch: Watch,
+    pub(crate) count: u64,
+}
+
+impl Images {
+    pub(crate) fn of(test: &'static str) -> Self {
+        Self { test, watch: Watch::begin(), count: 0 }
+    }
+
+    /// So many seeds, or the one that is wanted.
+    pub(crate) fn seeds(count: u64) -> Range<u64> {
+        let first = number("ANNALS_CRASH_SEED").unwrap_or(1);
+        first..first + if is_one_case() { 1 } else { count }
+    }
+
+    /// Looks at an image, unless only another one is wanted. A complaint ends the test, and tells how it is repeated.
+    pub(crate) fn look(
+        &mut self,
+        (seed, point, number): (u64, usize, u64),
+        look: impl FnOnce(&mut Random) -> Result<(), Complaint>,
+    ) {
+        let case = format!("{point}.{number}");
+        if is_left_out(&case) {
+            return;
+        }
+        let command = || command(self.test, seed, &case);
+        self.watch.next(command);
+        self.count += 1;
+        let mut random = Random::of(&[seed, point as u64, number]);
+        if let Err(complaint) = caught(|| look(&mut random)) {
+            panic!("seed {seed}, image {case}: {complaint}\nrepeat: {}", command());
+        }
+    }
 }
 
 /// Runs one case. A panic in it is a complaint like any other.

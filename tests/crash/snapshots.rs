@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::disk::{Crash, SimDisk, State};
 use crate::oracle::Complaint;
 use crate::random::Random;
-use crate::report::{self, Watch, caught};
+use crate::report::Images;
 use crate::settings::{Settings, noon};
 
 const TEST: &str = "snapshots::no_snapshot_that_a_crash_leaves_changes_an_answer";
@@ -190,28 +190,17 @@ fn workload(seed: u64, random: &mut Random) -> Result<(Vec<Left>, Vec<u8>), Comp
 /// which the log does not have is not made use of.
 #[test]
 fn no_snapshot_that_a_crash_leaves_changes_an_answer() {
-    let watch = Watch::begin();
-    let (mut images, first) = (0, report::number("ANNALS_CRASH_SEED").unwrap_or(1));
-    let seeds = if std::env::var("ANNALS_CRASH_ONLY").is_ok() { 1 } else { SEEDS };
-    for seed in first..first + seeds {
+    let mut images = Images::of(TEST);
+    for seed in Images::seeds(SEEDS) {
         let (all, cache) = workload(seed, &mut Random::of(&[seed]))
             .unwrap_or_else(|complaint| panic!("the workload of seed {seed}: {complaint}"));
         for (point, left) in all.into_iter().enumerate() {
             for number in 0..IMAGES_OF_MOMENT {
-                let case = format!("{point}.{number}");
-                if report::is_left_out(&case) {
-                    continue;
-                }
-                let command = || report::command(TEST, seed, &case);
-                watch.next(command);
-                images += 1;
-                let mut random = Random::of(&[seed, point as u64, number]);
-                let outcome = caught(|| carry_out(left.clone(), &cache, &mut random));
-                if let Err(complaint) = outcome {
-                    panic!("seed {seed}, image {case}: {complaint}\nrepeat: {}", command());
-                }
+                images
+                    .look((seed, point, number), |random| carry_out(left.clone(), &cache, random));
             }
         }
     }
-    println!("{images} images of logs with snapshots, each crashed {DEPTH} times more");
+    let count = images.count;
+    println!("{count} images of logs with snapshots, each crashed {DEPTH} times more");
 }
