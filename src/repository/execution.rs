@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::answer::ExecuteError;
 use super::binding::Binding;
-use super::loaded::Outcome;
+use super::loaded::{Loaded, Outcome};
 use super::retry::Retries;
 use super::stage::Stage;
 use crate::aggregate::{Aggregate, AggregateId, Occasion};
@@ -125,16 +125,23 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         } else {
             retries.queue_for(&stream);
         }
-        // What a cache holds is good enough for a first try, which is written only if nothing has come since.
-        let mut may_be_old = self.binding.cache.is_some() && self.at.is_none();
+        // What is at hand is good enough to begin with: what is decided on it is written only if nothing has come since.
+        let mut at_hand = self.at.is_none().then(|| self.binding.at_hand(&stream)).flatten();
         loop {
-            match self.attempt(&stream, command.clone(), &metadata, mark.as_ref(), may_be_old) {
+            let seen = at_hand.as_ref().map(Loaded::version);
+            let loaded = at_hand.take().map_or_else(|| self.binding.load(&stream), Ok)?;
+            let answer = self.attempt(&stream, loaded, command.clone(), &metadata, mark.as_ref());
+            if let Some(seen) = seen
+                && self.is_outdated(&answer, &stream, seen)?
+            {
+                continue;
+            }
+            match answer {
                 Err(ExecuteError::Conflict(conflict)) => {
                     if let Err(conflict) = retries.again_after(conflict) {
                         let first = self.first_time(&stream, mark.as_ref())?;
                         return first.ok_or(ExecuteError::Conflict(conflict));
                     }
-                    may_be_old = false;
                 }
                 answer => {
                     if let Ok(outcome) = &answer {
@@ -149,17 +156,32 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         }
     }
 
+    /// Whether this was answered of a state at this version although there is a newer one.
+    fn is_outdated(
+        &self,
+        answer: &Result<Outcome<A>, ExecuteError<A::Error>>,
+        stream: &StreamId,
+        seen: Version,
+    ) -> Result<bool, Error> {
+        match answer {
+            Ok(outcome) if outcome.repeated || !outcome.events.is_empty() => Ok(false),
+            Err(ExecuteError::Conflict(_)) => Ok(true),
+            Err(ExecuteError::Store(_)) => Ok(false),
+            // Nothing was written, so nothing has shown whether something has come since.
+            Ok(_) | Err(ExecuteError::Refused(_)) => {
+                Ok(self.binding.backing.store.version(stream)? != seen)
+            }
+        }
+    }
+
     fn attempt(
         &self,
         stream: &StreamId,
+        loaded: Loaded<A>,
         command: A::Command,
         metadata: &Arc<Metadata>,
         mark: Option<&Tag>,
-        may_be_old: bool,
     ) -> Result<Outcome<A>, ExecuteError<A::Error>> {
-        let at_hand = if may_be_old { self.binding.at_hand(stream) } else { None };
-        let may_be_old = at_hand.is_some();
-        let loaded = at_hand.map_or_else(|| self.binding.load(stream), Ok)?;
         let mut stage = Stage::of(stream.clone(), loaded);
         // After the load, so that the decision never sees the events of its own first time without knowing them; who
         // writes under the same key from now on changes the version that the write expects.
@@ -170,16 +192,7 @@ impl<'r, A: Aggregate> Execution<'r, A> {
         expected.check(stream, stage.stored_version())?;
         let now = to_micros(self.binding.backing.clock.now());
         let occasion = Occasion { now, metadata: Arc::clone(metadata) };
-        let again = may_be_old.then(|| command.clone());
-        let decided = stage.decide(self.binding, self.id, command, &occasion, mark);
-        // Where nothing is written, nothing shows whether something has come since.
-        if (decided.is_err() || stage.is_empty())
-            && let Some(command) = again
-            && self.binding.backing.store.version(stream)? != stage.stored_version()
-        {
-            return self.attempt(stream, command, metadata, mark, false);
-        }
-        decided?;
+        stage.decide(self.binding, self.id, command, &occasion, mark)?;
         if stage.is_empty() {
             judge_requirements(&self.binding.backing.store, &self.commit)?;
             return Ok(stage.into_outcome(Vec::new(), &occasion));
