@@ -1,5 +1,14 @@
 //! Taking bytes apart.
 
+/// Whether all of these bytes are ASCII: for few of them, which the standard library looks at one by one.
+#[inline]
+pub(crate) fn is_ascii(bytes: &[u8]) -> bool {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let (words, rest) = bytes.as_chunks::<8>();
+    let words = words.iter().fold(0, |all, word| all | u64::from_le_bytes(*word));
+    words & HIGH == 0 && rest.iter().fold(0, |all, byte| all | byte) < 0x80
+}
+
 /// Bytes from which fields are taken, one after the other; `None` where they end too early.
 #[derive(Clone, Copy)]
 pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
@@ -46,6 +55,14 @@ impl<'a> Fields<'a> {
     /// A varint of the shortest form.
     #[inline]
     pub(crate) fn varint(&mut self) -> Option<u64> {
+        if let [byte @ 0..=0x7F, rest @ ..] = self.0 {
+            self.0 = rest;
+            return Some(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Option<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.u8()?;

@@ -41,6 +41,14 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
     }
 }
 
+/// Whether this many microseconds since 1970 are a time.
+#[inline]
+pub(crate) fn is_time(micros: i64) -> bool {
+    const FIRST: i64 = DateTime::<Utc>::MIN_UTC.timestamp_micros();
+    const LAST: i64 = DateTime::<Utc>::MAX_UTC.timestamp_micros();
+    (FIRST..=LAST).contains(&micros)
+}
+
 /// Cuts a time to the resolution that is recorded. A leap second becomes the second after it.
 pub(crate) fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)

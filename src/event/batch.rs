@@ -1,14 +1,10 @@
 //! Events read together.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-
-use super::metadata::EncodedMetadata;
-use super::recorded::{CommitPlace, RecordedEvent};
-use crate::id::EventId;
-use crate::position::{Position, SchemaVersion, Version};
+use super::chunk::Chunk;
+use super::recorded::RecordedEvent;
+use crate::position::Position;
 
 /// Some recorded events, in the order of the read that they answer.
 ///
@@ -45,6 +41,13 @@ impl Batch {
             }
         };
         self.note(slot);
+    }
+
+    /// Adds all events of a chunk behind those that are there.
+    pub(super) fn add(&mut self, chunk: Chunk) {
+        self.byte_len += (0..chunk.len()).map(|slot| chunk.byte_len_of(slot)).sum::<usize>();
+        self.events.extend((0..chunk.len()).map(|slot| (self.chunks.len(), slot)));
+        self.chunks.push(Arc::new(chunk));
     }
 
     /// Adds an event of another batch behind those that are there; both share its buffers. Nothing is added if the other
@@ -112,98 +115,5 @@ impl<'a> FromIterator<RecordedEvent<'a>> for Batch {
         let mut batch = Self::new();
         events.into_iter().for_each(|event| batch.push(&event));
         batch
-    }
-}
-
-/// Events behind one another in two buffers, one for text and one for bytes.
-#[derive(Debug, Clone, Default)]
-struct Chunk {
-    /// Streams, types and tags; every slot's pieces begin and end on character borders.
-    text: String,
-    /// Metadata and payloads.
-    bytes: Vec<u8>,
-    slots: Vec<Slot>,
-}
-
-/// An event's fixed fields, and where its pieces end; each piece begins where the one before it ends.
-#[derive(Debug, Clone)]
-struct Slot {
-    position: Position,
-    version: Version,
-    recorded_at: DateTime<Utc>,
-    id: EventId,
-    commit: CommitPlace,
-    schema: SchemaVersion,
-    stream: usize,
-    event_type: usize,
-    tags: usize,
-    metadata: usize,
-    payload: usize,
-}
-
-impl Chunk {
-    /// Adds an event and returns its slot.
-    fn push(&mut self, event: &RecordedEvent<'_>) -> usize {
-        let text = |text: &mut String, piece: &str| {
-            text.push_str(piece);
-            text.len()
-        };
-        let bytes = |bytes: &mut Vec<u8>, piece: &[u8]| {
-            bytes.extend_from_slice(piece);
-            bytes.len()
-        };
-        self.slots.push(Slot {
-            position: event.position,
-            version: event.version,
-            recorded_at: event.recorded_at,
-            id: event.id,
-            commit: event.commit,
-            schema: event.schema,
-            stream: text(&mut self.text, &event.stream),
-            event_type: text(&mut self.text, &event.event_type),
-            tags: text(&mut self.text, &event.tags),
-            metadata: bytes(&mut self.bytes, event.metadata.as_bytes()),
-            payload: bytes(&mut self.bytes, &event.payload),
-        });
-        self.slots.len() - 1
-    }
-
-    fn byte_len(&self) -> usize {
-        self.text.len() + self.bytes.len()
-    }
-
-    /// Where the text and the bytes of a slot begin.
-    #[inline]
-    fn start_of(&self, slot: usize) -> (usize, usize) {
-        match slot.checked_sub(1) {
-            Some(before) => (self.slots[before].tags, self.slots[before].payload),
-            None => (0, 0),
-        }
-    }
-
-    #[inline]
-    fn byte_len_of(&self, slot: usize) -> usize {
-        let (text, bytes) = self.start_of(slot);
-        let slot = &self.slots[slot];
-        size_of::<Slot>() + (slot.tags - text) + (slot.payload - bytes)
-    }
-
-    #[inline]
-    fn get(&self, slot: usize) -> RecordedEvent<'_> {
-        let (text, bytes) = self.start_of(slot);
-        let slot = &self.slots[slot];
-        RecordedEvent {
-            position: slot.position,
-            version: slot.version,
-            recorded_at: slot.recorded_at,
-            id: slot.id,
-            commit: slot.commit,
-            schema: slot.schema,
-            stream: Cow::Borrowed(&self.text[text..slot.stream]),
-            event_type: Cow::Borrowed(&self.text[slot.stream..slot.event_type]),
-            tags: Cow::Borrowed(&self.text[slot.event_type..slot.tags]),
-            metadata: EncodedMetadata::from_encoded(&self.bytes[bytes..slot.metadata]),
-            payload: Cow::Borrowed(&self.bytes[slot.metadata..slot.payload]),
-        }
     }
 }

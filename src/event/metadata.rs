@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-use crate::bytes;
-use crate::clock::to_micros;
+use crate::bytes::{self, is_ascii};
+use crate::clock::{is_time, to_micros};
 use crate::id::{CorrelationId, EventId};
 
 /// What is known about an event beside what happened: where it belongs, what caused it, who did it and when.
@@ -131,7 +131,7 @@ fn cut_to_micros<'de, D: Deserializer<'de>>(
 /// text = length u32 little-endian, UTF-8
 /// ```
 ///
-/// Made by [`encode`](Self::encode), or checked by [`checked`](Self::checked), so decoding cannot fail.
+/// Made by [`encode`](Self::encode), or checked by [`is_one`](Self::is_one), so decoding cannot fail.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct EncodedMetadata<'a>(Cow<'a, [u8]>);
 
@@ -172,13 +172,25 @@ impl<'a> EncodedMetadata<'a> {
         Self(Cow::Borrowed(bytes))
     }
 
-    /// Bytes from anywhere, if they are metadata.
-    pub(super) fn checked(bytes: &'a [u8]) -> Option<Self> {
-        let mut headers = Fields::parse(bytes)?.headers;
-        while !headers.0.is_empty() {
-            text(&mut headers).and_then(|_| text(&mut headers))?;
+    /// Whether these bytes, from anywhere, are metadata.
+    #[inline]
+    pub(super) fn is_one(bytes: &[u8]) -> bool {
+        let Some((&flags, rest)) = bytes.split_first() else { return false };
+        let mut rest = bytes::Fields(rest);
+        let has = |flag| usize::from(flags & flag != 0);
+        let ids = rest.bytes((has(CORRELATION) + has(CAUSATION)) * 16);
+        let is_time = has(OCCURRED_AT) == 0 || rest.i64().is_some_and(is_time);
+        let is_known = flags & !(CORRELATION | CAUSATION | OCCURRED_AT | ACTOR) == 0;
+        // Texts are short, so that their lengths are mostly ASCII, too.
+        let (are_ascii, mut texts) = (is_ascii(rest.0), 0);
+        while !rest.0.is_empty() {
+            let text = rest.u32().and_then(|length| rest.bytes(length as usize));
+            if text.is_none_or(|text| !are_ascii && std::str::from_utf8(text).is_err()) {
+                return false;
+            }
+            texts += 1;
         }
-        Some(Self::from_encoded(bytes))
+        ids.is_some() && is_time && is_known && texts % 2 == has(ACTOR) && texts >= has(ACTOR)
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {

@@ -4,11 +4,15 @@ mod tags;
 mod metadata;
 mod new;
 mod recorded;
+mod chunk;
 mod batch;
+mod sheet;
 
 pub use batch::Batch;
 pub use metadata::Metadata;
 pub use new::NewEvent;
 pub use recorded::{CommitPlace, Placement, RecordedEvent};
-pub(crate) use recorded::{GAP, Parts};
+pub(crate) use chunk::Buffers;
+pub(crate) use recorded::{GAP, Outline};
+pub(crate) use sheet::Sheet;
 pub use tags::Tags;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::metadata::{EncodedMetadata, Metadata};
 use super::new::NewEvent;
 use super::tags;
+use crate::bytes::is_ascii;
 use crate::id::{CorrelationId, EventId, EventType, StreamId, StreamRef, Tag};
 use crate::position::{Position, SchemaVersion, Version};
 
@@ -61,7 +62,8 @@ impl CommitPlace {
 pub struct RecordedEvent<'a> {
     pub(super) position: Position,
     pub(super) version: Version,
-    pub(super) recorded_at: DateTime<Utc>,
+    /// In microseconds.
+    pub(super) recorded_at: i64,
     pub(super) id: EventId,
     pub(super) commit: CommitPlace,
     pub(super) schema: SchemaVersion,
@@ -78,21 +80,45 @@ pub struct RecordedEvent<'a> {
 /// The type of every gap, and the category of those whose stream is not known.
 pub(crate) const GAP: &str = "$gap";
 
-/// An event taken apart, as a store on disk keeps it. Only what was once an event's [`parts`](RecordedEvent::parts) is certain
-/// to become one again.
+/// All of an event but its texts and bytes: its numbers, and how long those are.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Parts<'a> {
+pub(crate) struct Outline {
     pub(crate) position: Position,
     pub(crate) version: Version,
-    pub(crate) recorded_at: DateTime<Utc>,
+    /// In microseconds, and a time that there is.
+    pub(crate) recorded_at: i64,
     pub(crate) id: EventId,
     pub(crate) commit: CommitPlace,
     pub(crate) schema: SchemaVersion,
-    pub(crate) stream: &'a str,
-    pub(crate) event_type: &'a str,
-    pub(crate) tags: &'a str,
-    pub(crate) metadata: &'a [u8],
-    pub(crate) payload: &'a [u8],
+    pub(crate) stream: usize,
+    pub(crate) event_type: usize,
+    pub(crate) tags: usize,
+    pub(crate) metadata: usize,
+    pub(crate) payload: usize,
+}
+
+impl Outline {
+    /// How long its texts are: stream, type and tags.
+    #[inline]
+    pub(crate) fn text(&self) -> usize {
+        self.stream + self.event_type + self.tags
+    }
+
+    /// How long its bytes are: metadata and payload.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        self.metadata + self.payload
+    }
+
+    /// Whether these are the texts and the bytes of an event, of the right lengths.
+    #[inline]
+    pub(crate) fn fits(&self, text: &[u8], bytes: &[u8]) -> bool {
+        let (stream, rest) = text.split_at(self.stream);
+        let (event_type, tags) = rest.split_at(self.event_type);
+        let is_text = is_ascii(text)
+            || [stream, event_type, tags].iter().all(|text| std::str::from_utf8(text).is_ok());
+        is_text && stream.contains(&b'/') && EncodedMetadata::is_one(&bytes[..self.metadata])
+    }
 }
 
 impl<'a> RecordedEvent<'a> {
@@ -102,7 +128,7 @@ impl<'a> RecordedEvent<'a> {
         Self {
             position: placement.position,
             version: placement.version,
-            recorded_at: placement.recorded_at,
+            recorded_at: placement.recorded_at.timestamp_micros(),
             id: placement.id,
             commit: placement.commit,
             schema: event.schema(),
@@ -114,22 +140,25 @@ impl<'a> RecordedEvent<'a> {
         }
     }
 
-    /// The event that these parts make up, if its metadata and its stream are well-formed.
-    pub(crate) fn from_parts(parts: &Parts<'a>) -> Option<Self> {
-        parts.stream.contains('/').then_some(())?;
-        Some(Self {
-            position: parts.position,
-            version: parts.version,
-            recorded_at: parts.recorded_at,
-            id: parts.id,
-            commit: parts.commit,
-            schema: parts.schema,
-            stream: parts.stream.into(),
-            event_type: parts.event_type.into(),
-            tags: parts.tags.into(),
-            metadata: EncodedMetadata::checked(parts.metadata)?,
-            payload: parts.payload.into(),
-        })
+    /// The event with this outline, these texts behind one another, and these bytes. They [fit](Outline::fits).
+    #[inline]
+    pub(crate) fn of(outline: &Outline, text: &'a str, bytes: &'a [u8]) -> Self {
+        let (stream, rest) = text.split_at(outline.stream);
+        let (event_type, tags) = rest.split_at(outline.event_type);
+        let (metadata, payload) = bytes.split_at(outline.metadata);
+        Self {
+            position: outline.position,
+            version: outline.version,
+            recorded_at: outline.recorded_at,
+            id: outline.id,
+            commit: outline.commit,
+            schema: outline.schema,
+            stream: Cow::Borrowed(stream),
+            event_type: Cow::Borrowed(event_type),
+            tags: Cow::Borrowed(tags),
+            metadata: EncodedMetadata::from_encoded(metadata),
+            payload: Cow::Borrowed(payload),
+        }
     }
 
     /// A gap in this stream.
@@ -144,7 +173,7 @@ impl<'a> RecordedEvent<'a> {
             commit: CommitPlace { ordinal: 0, count: 1 },
             position,
             version,
-            recorded_at,
+            recorded_at: recorded_at.timestamp_micros(),
             id,
             schema: SchemaVersion::FIRST,
             stream: stream.into(),
@@ -166,21 +195,29 @@ impl<'a> RecordedEvent<'a> {
 }
 
 impl RecordedEvent<'_> {
-    /// The event taken apart.
-    pub(crate) fn parts(&self) -> Parts<'_> {
-        Parts {
+    /// The event without its [`pieces`](Self::pieces).
+    pub(crate) fn outline(&self) -> Outline {
+        let [stream, event_type, tags, metadata, payload] = self.pieces().map(<[u8]>::len);
+        Outline {
             position: self.position,
             version: self.version,
             recorded_at: self.recorded_at,
             id: self.id,
             commit: self.commit,
             schema: self.schema,
-            stream: &self.stream,
-            event_type: &self.event_type,
-            tags: &self.tags,
-            metadata: self.metadata.as_bytes(),
-            payload: &self.payload,
+            stream,
+            event_type,
+            tags,
+            metadata,
+            payload,
         }
+    }
+
+    /// Stream, type, tags, metadata and payload.
+    pub(crate) fn pieces(&self) -> [&[u8]; 5] {
+        let [stream, event_type, tags] = [&self.stream, &self.event_type, &self.tags];
+        let texts = [stream.as_bytes(), event_type.as_bytes(), tags.as_bytes()];
+        [texts[0], texts[1], texts[2], self.metadata.as_bytes(), &self.payload]
     }
 
     /// The event's identity.
@@ -245,6 +282,12 @@ impl RecordedEvent<'_> {
     #[must_use]
     #[inline]
     pub fn recorded_at(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.recorded_at).expect("it was made of a time, or checked")
+    }
+
+    /// When the event was recorded, in microseconds.
+    #[inline]
+    pub(crate) fn recorded_micros(&self) -> i64 {
         self.recorded_at
     }
 
@@ -351,7 +394,7 @@ impl fmt::Debug for RecordedEvent<'_> {
             .field("schema", &self.schema.get())
             .field("payload", &String::from_utf8_lossy(&self.payload))
             .field("id", &self.id)
-            .field("recorded_at", &self.recorded_at)
+            .field("recorded_at", &self.recorded_at())
             .field("commit", &self.commit)
             .field("metadata", &self.metadata())
             .field("tags", &self.tags().collect::<Vec<_>>())

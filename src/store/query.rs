@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use chrono::{DateTime, Utc};
 
 use super::filter::Filter;
-use crate::event::RecordedEvent;
+use crate::event::{Outline, RecordedEvent};
 use crate::position::{Position, Version};
 
 /// What to read: a filter, ranges, a direction and a limit.
@@ -144,13 +144,19 @@ impl Query {
     /// Whether the event is meant: by the filter and by every range. Direction and limit aside.
     #[must_use]
     pub fn matches(&self, event: &RecordedEvent<'_>) -> bool {
-        event.position() > self.after
-            && self.up_to.is_none_or(|last| event.position() <= last)
-            && event.version() > self.after_version
-            && self.up_to_version.is_none_or(|last| event.version() <= last)
-            && self.after_time.is_none_or(|time| event.recorded_at() > time)
-            && self.up_to_time.is_none_or(|time| event.recorded_at() <= time)
-            && self.filter.matches(event)
+        self.has_in_range(&event.outline()) && self.filter.matches(event)
+    }
+
+    /// Whether the event with this outline is meant by every range.
+    #[inline]
+    pub(crate) fn has_in_range(&self, event: &Outline) -> bool {
+        let time = || DateTime::from_timestamp_micros(event.recorded_at);
+        event.position > self.after
+            && self.up_to.is_none_or(|last| event.position <= last)
+            && event.version > self.after_version
+            && self.up_to_version.is_none_or(|last| event.version <= last)
+            && self.after_time.is_none_or(|after| time() > Some(after))
+            && self.up_to_time.is_none_or(|up_to| time() <= Some(up_to))
     }
 
     /// The query for what is left once everything up to `last` (in the direction of the read, and inclusive) was

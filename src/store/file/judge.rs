@@ -163,16 +163,16 @@ fn same_write(
     let mut walker = Walker::from_record(view, start.address);
     let mut last = None;
     for event in &write.events {
-        let Some((_, record)) = walker.next()? else { return Ok(None) };
-        let is_same = record.event.position()
-            < Position::new(one.first.get() + u64::from(one.count))
-            && record.event.stream() == write.stream
-            && Some(record.event.event_id()) == event.id()
-            && record.event.has_content_of(event);
+        let Some(met) = walker.next()? else { return Ok(None) };
+        let recorded = walker.event(&met);
+        let is_same = recorded.position() < Position::new(one.first.get() + u64::from(one.count))
+            && recorded.stream() == write.stream
+            && Some(recorded.event_id()) == event.id()
+            && recorded.has_content_of(event);
         if !is_same {
             return Ok(None);
         }
-        last = Some(record.event.into_owned());
+        last = Some(recorded.into_owned());
     }
     Ok(last)
 }

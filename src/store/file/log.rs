@@ -102,12 +102,7 @@ impl Log {
 
     /// Reads so many bytes from an address on, past the cache. All of them are there: the caller knows the limit.
     pub(super) fn read(&self, at: Address, into: &mut [u8]) -> Result<(), Error> {
-        let name = FileName::Segment(at.segment());
-        let file = self.file(at.segment())?;
-        match file.file.read_up_to(at.offset().into(), into).map_err(failed("reading", name))? {
-            read if read == into.len() => Ok(()),
-            read => Err(Fault::Short.at(name, u64::from(at.offset()) + read as u64)),
-        }
+        self.file(at.segment())?.read(at, into)
     }
 
     /// Like [`read`](Self::read), through the cache. Blocks that are not wholly below the limit are not kept: what lies
@@ -134,5 +129,16 @@ impl Log {
             offset += u32::try_from(wanted).expect("part of a block");
         }
         Ok(())
+    }
+}
+
+impl CachedFile {
+    /// Reads so many bytes of the segment from an address on, all of which are there.
+    pub(super) fn read(&self, at: Address, into: &mut [u8]) -> Result<(), Error> {
+        let name = FileName::Segment(at.segment());
+        match self.file.read_up_to(at.offset().into(), into).map_err(failed("reading", name))? {
+            read if read == into.len() => Ok(()),
+            read => Err(Fault::Short.at(name, u64::from(at.offset()) + read as u64)),
+        }
     }
 }

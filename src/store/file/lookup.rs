@@ -2,7 +2,7 @@
 
 use super::address::Address;
 use super::index::{Cursor, Search, Sought};
-use super::reading::{End, Found, Reading};
+use super::reading::{End, Finder, Looked, Reading};
 use super::walker::Walker;
 use crate::error::Error;
 use crate::position::{Position, Version};
@@ -17,8 +17,8 @@ const LONG_STREAM: u64 = 256;
 /// How far apart candidates may be to be read together, and how much is read together at most.
 const GAP_BYTES: u32 = 16 << 10;
 const JOINED_BYTES: u32 = 256 << 10;
-/// About how long a record is, when it is read together with others.
-const TAIL_BYTES: u32 = 1 << 10;
+/// How long most records are at most; longer ones take two reads.
+const RECORD_BYTES: u32 = 512;
 
 /// How far a search has come.
 struct Reached {
@@ -104,31 +104,13 @@ impl Reading<'_> {
         let (candidates, tired) = self.candidates(cursor, max)?;
         let is_all = candidates.len() < max && tired.is_none();
         let groups = candidates.chunk_by(|a, b| near(*a, *b));
-        let mut groups: Vec<&[Address]> = groups.flat_map(split_large).collect();
-        if direction == Direction::Forwards {
-            groups.reverse();
-        }
-        let mut last = None;
-        while let Some(group) = groups.pop() {
-            let mut found = Found::default();
-            let read = self.read_group(group, &mut found);
-            if let ([first, .., last], Direction::Backwards, Err(_)) = (group, direction, &read) {
-                // What comes first in the order of the read may be what was not read.
-                let middle = first.number().midpoint(last.number());
-                let (before, behind) =
-                    group.split_at(group.partition_point(|at| at.number() <= middle));
-                groups.extend([before, behind]);
-                continue;
-            }
-            self.hand_out(&found)?;
-            if self.end != End::Reached {
-                return Ok(None);
-            }
-            read?;
-            last = match direction {
-                Direction::Forwards => found.looked.last().copied(),
-                Direction::Backwards => found.looked.first().copied(),
-            };
+        let groups: Vec<&[Address]> = groups.flat_map(split_large).collect();
+        let last = match direction {
+            Direction::Forwards => self.look_at_all(&groups)?,
+            Direction::Backwards => self.look_back_at(groups)?,
+        };
+        if self.end != End::Reached {
+            return Ok(None);
         }
         if let Some(at) = tired {
             return self.reached_before(at).map(Some);
@@ -139,10 +121,55 @@ impl Reading<'_> {
         }))
     }
 
+    /// Looks at candidates until enough of them match, and says which was the last.
+    fn look_at_all(&mut self, groups: &[&[Address]]) -> Result<Option<Looked>, Error> {
+        let Some(first) = groups.first() else { return Ok(None) };
+        let mut finder = Finder::new(Walker::from_record(self.view, first[0]));
+        let wanted = self.limit().saturating_sub(self.batch.len() as u64);
+        let mut read = Ok(());
+        for group in groups {
+            read = self.read_group(group, &mut finder);
+            if read.is_err() || finder.walker.taken().0 as u64 >= wanted {
+                break;
+            }
+        }
+        let found = finder.into_found();
+        self.hand_out(&found)?;
+        if self.end == End::Reached {
+            read?;
+        }
+        Ok(found.looked.last().copied())
+    }
+
+    /// Like [`look_at_all`](Self::look_at_all), the last group first.
+    fn look_back_at(&mut self, mut groups: Vec<&[Address]>) -> Result<Option<Looked>, Error> {
+        let mut last = None;
+        while let Some(group) = groups.pop() {
+            let mut finder = Finder::new(Walker::from_record(self.view, group[0]));
+            let read = self.read_group(group, &mut finder);
+            if let ([first, .., last], Err(_)) = (group, &read) {
+                // What comes first in the order of the read may be what was not read.
+                let middle = first.number().midpoint(last.number());
+                let (before, behind) =
+                    group.split_at(group.partition_point(|at| at.number() <= middle));
+                groups.extend([before, behind]);
+                continue;
+            }
+            let found = finder.into_found();
+            self.hand_out(&found)?;
+            last = found.looked.first().copied();
+            if self.end != End::Reached {
+                break;
+            }
+            read?;
+        }
+        Ok(last)
+    }
+
     /// Everything before the record at this address was looked at, and that was not.
     fn reached_before(&self, at: Address) -> Result<Reached, Error> {
         let mut walker = Walker::from_record(self.view, at);
-        let position = walker.go_to(at, TAIL_BYTES)?.event.position().get();
+        let position = walker.go_to(at, RECORD_BYTES)?.position().get();
         let (position, next) = match self.query.direction() {
             Direction::Forwards => (position - 1, at),
             Direction::Backwards => (position.saturating_add(1), at.next()),
@@ -183,13 +210,12 @@ impl Reading<'_> {
         Ok((found, tired))
     }
 
-    /// Reads candidates that lie near one another, together as far as that can be done.
-    fn read_group(&self, group: &[Address], found: &mut Found) -> Result<(), Error> {
-        let mut walker = Walker::from_record(self.view, group[0]);
+    /// Looks at candidates that lie near one another, which are read together as far as that can be done.
+    fn read_group(&self, group: &[Address], finder: &mut Finder<'_>) -> Result<(), Error> {
         let end = group[group.len() - 1].offset();
         for at in group {
-            let record = walker.go_to(*at, end - at.offset() + TAIL_BYTES)?;
-            self.look_at(found, *at, &record.event);
+            let met = finder.walker.go_to(*at, end - at.offset() + RECORD_BYTES)?;
+            finder.look_at(self, &met);
         }
         Ok(())
     }

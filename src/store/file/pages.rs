@@ -47,11 +47,22 @@ pub(super) fn page(
     if nothing {
         return Ok((Batch::new(), None));
     }
-    let (low, high) = window(view, query, hints)?;
-    let low = low.max(from);
+    let hint = hints.find(after);
+    let (low, high) = window(view, query, hint)?;
+    let (low, goes_on) = (low.max(from), hint.is_some());
     let at_frame = low == from || low == view.log.start();
-    let (batch, looked_at, end) = (Batch::new(), None, End::Reached);
-    let mut page = Reading { view, query, low, at_frame, high, batch, looked_at, end };
+    let mut page = Reading {
+        view,
+        query,
+        matches_all: query.filter().is_all(),
+        low,
+        at_frame,
+        goes_on,
+        high,
+        batch: Batch::new(),
+        looked_at: None,
+        end: End::Reached,
+    };
     if low < high {
         let filled = match (cursor_for(query.filter(), view.terms), query.direction()) {
             (Some(cursor), _) => page.look_up(cursor),
@@ -69,12 +80,16 @@ pub(super) fn page(
 }
 
 /// Between which addresses everything lies that the ranges of the query leave; it may be a little too much.
-fn window(view: &View<'_>, query: &Query, hints: &Hints) -> Result<(Address, Address), Error> {
+fn window(
+    view: &View<'_>,
+    query: &Query,
+    hint: Option<Address>,
+) -> Result<(Address, Address), Error> {
     let ((after, up_to), (after_time, up_to_time)) = (query.positions(), query.times());
     let (mut low, mut high) = (view.log.start(), view.end);
     let around = |is_before: &dyn Fn(&Place) -> bool| view.sources.places_around(is_before);
     let address = |place: Option<Place>| place.map(|place| place.address);
-    if let Some(hint) = hints.find(after) {
+    if let Some(hint) = hint {
         low = low.max(hint);
     } else if after > Position::START {
         low = address(around(&|place| place.position <= after)?.0).unwrap_or(low);

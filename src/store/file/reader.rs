@@ -13,6 +13,7 @@ use super::pages::Hints;
 use super::scan::Tip;
 use super::view::View;
 use crate::error::Error;
+use crate::event::Buffers;
 use crate::position::Position;
 use crate::store::statistics::Statistics;
 
@@ -25,6 +26,7 @@ pub(super) struct Reader {
     sources: RwLock<Arc<Sources>>,
     pub(super) heads: Heads,
     cache: Arc<Cache>,
+    buffers: Arc<Buffers>,
 }
 
 impl Reader {
@@ -43,6 +45,7 @@ impl Reader {
             sources: RwLock::new(Arc::new(sources)),
             heads: Heads::new(tip.end, tip.head),
             cache,
+            buffers: Arc::default(),
         }
     }
 
@@ -65,7 +68,8 @@ impl Reader {
 
     pub(super) fn view_up_to(&self, end: Address, head: Position) -> View<'_> {
         let sources = self.sources();
-        View { log: &self.log, terms: self.terms, sources, end, head, staged: None }
+        let Self { log, terms, buffers, .. } = self;
+        View { log, terms: *terms, sources, end, head, buffers, staged: None }
     }
 
     pub(super) fn statistics(&self) -> Result<Statistics, Error> {

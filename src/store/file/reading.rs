@@ -5,9 +5,9 @@ use std::num::NonZeroU64;
 use super::address::Address;
 use super::fault::Fault;
 use super::view::{View, damaged_run};
-use super::walker::Walker;
+use super::walker::{Met, Walker};
 use crate::error::Error;
-use crate::event::{Batch, RecordedEvent};
+use crate::event::Batch;
 use crate::id::StreamId;
 use crate::position::Position;
 use crate::store::query::{Direction, Query};
@@ -25,9 +25,13 @@ const LITTLE: u64 = 16;
 pub(super) struct Reading<'r> {
     pub(super) view: &'r View<'r>,
     pub(super) query: &'r Query,
+    /// Whether the query's filter leaves nothing out.
+    pub(super) matches_all: bool,
     pub(super) low: Address,
     /// Whether a frame begins at `low`, and not a record.
     pub(super) at_frame: bool,
+    /// Whether the page follows another one.
+    pub(super) goes_on: bool,
     /// Behind the last address that is looked at.
     pub(super) high: Address,
     pub(super) batch: Batch,
@@ -47,13 +51,6 @@ pub(super) enum End {
     Past,
 }
 
-/// Events that were looked at, ascending, and those among them that match.
-#[derive(Default)]
-pub(super) struct Found {
-    pub(super) looked: Vec<Looked>,
-    matching: Batch,
-}
-
 /// An event that was looked at.
 #[derive(Clone, Copy)]
 pub(super) struct Looked {
@@ -71,8 +68,8 @@ impl<'r> Reading<'r> {
         self.query.limited_to().map_or(u64::MAX, NonZeroU64::get)
     }
 
-    fn is_full(&self) -> bool {
-        self.batch.len() as u64 >= self.limit() || self.batch.byte_len() >= PAGE_BYTES
+    fn is_full(&self, (events, bytes): (usize, usize)) -> bool {
+        events as u64 >= self.limit() || bytes >= PAGE_BYTES
     }
 
     /// The one stream that is asked for, if it is one.
@@ -83,32 +80,46 @@ impl<'r> Reading<'r> {
             .and_then(|streams| if let [only] = streams { Some(only) } else { None })
     }
 
-    /// Whether no event after this one, in the direction of the read, can match: the versions of the one stream that is asked
-    /// for have left the range.
-    fn is_past(&self, event: &RecordedEvent<'_>) -> bool {
+    /// Whether the event is meant by the query, and whether no event after it can be, in the direction of the read: the versions of
+    /// the one stream that is asked for have left the range.
+    fn judge(&self, walker: &Walker<'_, '_>, met: &Met) -> (bool, bool) {
+        let (outline, filter) = (&met.header.outline, self.query.filter());
+        let is_in_range = self.query.has_in_range(outline);
+        if self.matches_all {
+            return (is_in_range, false);
+        }
+        let event = walker.event(met);
         let (after, up_to) = self.query.versions();
-        self.only_stream().is_some_and(|only| event.stream() == *only)
-            && match self.query.direction() {
-                Direction::Forwards => up_to.is_some_and(|last| event.version() >= last),
-                Direction::Backwards => event.version() <= after,
-            }
+        let has_left = match self.query.direction() {
+            Direction::Forwards => up_to.is_some_and(|last| outline.version >= last),
+            Direction::Backwards => outline.version <= after,
+        };
+        let is_past = has_left && self.only_stream().is_some_and(|only| event.stream() == *only);
+        (is_in_range && filter.matches(&event), is_past)
     }
 
     /// Goes through all events, forwards.
     pub(super) fn walk(&mut self) -> Result<(), Error> {
         let mut walker = self.walker(self.low);
+        let walked = self.walk_with(&mut walker);
+        self.batch = walker.into_batch();
+        walked
+    }
+
+    fn walk_with(&mut self, walker: &mut Walker<'_, '_>) -> Result<(), Error> {
         let mut walked = 0;
-        while let Some((at, record)) = walker.next()? {
-            if at >= self.high {
-                break;
+        while let Some(met) = walker.next()?.filter(|met| met.at < self.high) {
+            if self.judge(walker, &met).0 {
+                walker.take(&met);
             }
-            if self.query.matches(&record.event) {
-                self.batch.push(&record.event);
-            }
-            self.looked_at = Some((record.event.position(), at));
+            self.looked_at = Some((met.position(), met.at));
             walked += 1;
-            if self.is_full() || walked == WALKED_MAX {
-                self.end = End::Stopped(record.event.position(), at);
+            let (events, bytes) = walker.taken();
+            // What was read is used up, rather than read once more for the next page.
+            let is_full = self.is_full((events, bytes / 2))
+                || (self.is_full((events, bytes * 2)) && walker.is_used_up(&met));
+            if is_full || walked == WALKED_MAX {
+                self.end = End::Stopped(met.position(), met.at);
                 break;
             }
         }
@@ -155,23 +166,20 @@ impl<'r> Reading<'r> {
     }
 
     fn stretch(&self, start: Address, end: Address) -> Result<Found, Error> {
-        let mut walker = self.walker(start);
-        let mut found = Found::default();
-        while let Some((at, record)) = walker.next()? {
-            if at >= end {
-                break;
-            }
-            self.look_at(&mut found, at, &record.event);
+        let mut finder = Finder::new(self.walker(start));
+        while let Some(met) = finder.walker.next()?.filter(|met| met.at < end) {
+            finder.look_at(self, &met);
         }
-        Ok(found)
+        Ok(finder.into_found())
     }
 
     fn walker(&self, start: Address) -> Walker<'r, 'r> {
-        if start == self.low && self.at_frame {
+        let walker = if start == self.low && self.at_frame {
             Walker::from_frame(self.view, start)
         } else {
             Walker::from_record(self.view, start)
-        }
+        };
+        if self.goes_on && self.limit() > LITTLE { walker.at_full_speed() } else { walker }
     }
 
     /// Ends the page where an error came up, so that what lies before it is handed out; the next page begins with the error. An error
@@ -208,15 +216,6 @@ impl<'r> Reading<'r> {
         Ok(())
     }
 
-    pub(super) fn look_at(&self, found: &mut Found, at: Address, event: &RecordedEvent<'_>) {
-        let matching = self.query.matches(event).then(|| {
-            found.matching.push(event);
-            found.matching.len() - 1
-        });
-        let (position, is_past) = (event.position(), self.is_past(event));
-        found.looked.push(Looked { at, position, matching, is_past });
-    }
-
     /// Hands out what was found, in the order of the read, until the page is full.
     pub(super) fn hand_out(&mut self, found: &Found) -> Result<(), Error> {
         let Found { looked, matching } = found;
@@ -233,11 +232,42 @@ impl<'r> Reading<'r> {
                 self.end = End::Past;
                 break;
             }
-            if self.is_full() {
+            if self.is_full((self.batch.len(), self.batch.byte_len())) {
                 self.stop_at(Some(one));
                 break;
             }
         }
         Ok(())
+    }
+}
+
+/// Events that were looked at, ascending, and those among them that match.
+pub(super) struct Found {
+    pub(super) looked: Vec<Looked>,
+    matching: Batch,
+}
+
+/// Looks at events, and takes those along that match.
+pub(super) struct Finder<'r> {
+    pub(super) walker: Walker<'r, 'r>,
+    pub(super) looked: Vec<Looked>,
+}
+
+impl<'r> Finder<'r> {
+    pub(super) fn new(walker: Walker<'r, 'r>) -> Self {
+        Self { walker, looked: Vec::new() }
+    }
+
+    pub(super) fn look_at(&mut self, reading: &Reading<'_>, met: &Met) {
+        let (is_matching, is_past) = reading.judge(&self.walker, met);
+        let matching = is_matching.then(|| self.walker.taken().0);
+        if is_matching {
+            self.walker.take(met);
+        }
+        self.looked.push(Looked { at: met.at, position: met.position(), matching, is_past });
+    }
+
+    pub(super) fn into_found(self) -> Found {
+        Found { looked: self.looked, matching: self.walker.into_batch() }
     }
 }

@@ -10,12 +10,12 @@
 //!  texts:   stream, type, tags (sorted, a line feed between them) │ bytes: metadata, payload (to the end)
 //! ```
 
-use chrono::DateTime;
 use uuid::Uuid;
 
 use super::bytes::{Fields, checksum, put_varint};
 use super::fault::Fault;
-use crate::event::{CommitPlace, Parts, RecordedEvent};
+use crate::clock::is_time;
+use crate::event::{CommitPlace, Outline, RecordedEvent};
 use crate::id::EventId;
 use crate::position::{Position, SchemaVersion, Version};
 
@@ -35,30 +35,25 @@ pub(super) struct Record<'a> {
 
 /// Adds the record of an event, and returns its checksum.
 pub(super) fn encode(into: &mut Vec<u8>, seed: u32, event: &RecordedEvent<'_>) -> u32 {
-    let parts = event.parts();
-    let start = into.len();
+    let (outline, start) = (event.outline(), into.len());
     into.extend_from_slice(&[0; 8]);
     into.extend_from_slice(&[EVENT, JSON, 0]);
-    into.extend_from_slice(&parts.recorded_at.timestamp_micros().to_le_bytes());
-    into.extend_from_slice(parts.id.as_uuid().as_bytes());
+    into.extend_from_slice(&outline.recorded_at.to_le_bytes());
+    into.extend_from_slice(outline.id.as_uuid().as_bytes());
     for number in [
-        parts.position.get(),
-        parts.version.get(),
-        parts.commit.ordinal.into(),
-        parts.commit.count.into(),
-        parts.schema.get().into(),
-        parts.stream.len() as u64,
-        parts.event_type.len() as u64,
-        parts.tags.len() as u64,
-        parts.metadata.len() as u64,
+        outline.position.get(),
+        outline.version.get(),
+        outline.commit.ordinal.into(),
+        outline.commit.count.into(),
+        outline.schema.get().into(),
+        outline.stream as u64,
+        outline.event_type as u64,
+        outline.tags as u64,
+        outline.metadata as u64,
     ] {
         put_varint(into, number);
     }
-    for text in [parts.stream, parts.event_type, parts.tags] {
-        into.extend_from_slice(text.as_bytes());
-    }
-    into.extend_from_slice(parts.metadata);
-    into.extend_from_slice(parts.payload);
+    event.pieces().iter().for_each(|piece| into.extend_from_slice(piece));
     let length = u32::try_from(into.len() - start).expect("limits keep a frame below 4 GiB");
     into[start + 4..start + 8].copy_from_slice(&length.to_le_bytes());
     let sum = checksum(seed, &into[start + 4..]);
@@ -81,9 +76,18 @@ pub(super) fn may_begin(bytes: &[u8]) -> Option<u32> {
     claimed_length(bytes).ok().filter(|_| is_event)
 }
 
-impl<'a> Record<'a> {
-    /// Verifies the record that these bytes begin with.
-    pub(super) fn decode(bytes: &'a [u8], seed: u32) -> Result<Self, Fault> {
+/// A record that was verified, apart from its texts and bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Header {
+    pub(super) outline: Outline,
+    pub(super) length: u32,
+    pub(super) checksum: u32,
+}
+
+impl Header {
+    /// Verifies the record that these bytes begin with. Its texts and bytes are to be looked at yet.
+    #[inline]
+    pub(super) fn decode(bytes: &[u8], seed: u32) -> Result<Self, Fault> {
         let length = claimed_length(bytes)?;
         let bytes = bytes.get(..length as usize).ok_or(Fault::Short)?;
         let mut fields = Fields(bytes);
@@ -92,51 +96,95 @@ impl<'a> Record<'a> {
             return Err(Fault::Checksum);
         }
         fields.u32();
-        for (what, known) in [("record kind", EVENT), ("codec", JSON), ("flags", 0)] {
-            let number = fields.u8().ok_or(Fault::Short)?;
-            if number != known {
-                return Err(Fault::Unknown { what, number: number.into() });
-            }
+        let kinds = fields.array().ok_or(Fault::Short)?;
+        if kinds != [EVENT, JSON, 0] {
+            return Err(unknown(kinds));
         }
-        let parts = Self::parts(fields).ok_or(Fault::Wrong("the fields of a record do not fit"))?;
-        let event = RecordedEvent::from_parts(&parts)
-            .ok_or(Fault::Wrong("the stream or the metadata of a record are malformed"))?;
-        Ok(Self { event, length, checksum: sum })
+        let outline = outline(fields).ok_or(Fault::Wrong("the fields of a record do not fit"))?;
+        Ok(Self { outline, length, checksum: sum })
     }
 
-    fn parts(mut fields: Fields<'a>) -> Option<Parts<'a>> {
-        let recorded_at = DateTime::from_timestamp_micros(fields.i64()?)?;
-        let id = EventId::new(Uuid::from_bytes(fields.array()?));
-        let (position, version) = (fields.varint()?, fields.varint()?);
-        let ordinal = u32::try_from(fields.varint()?).ok()?;
-        let count = u32::try_from(fields.varint()?).ok()?;
-        let schema = SchemaVersion::new(u32::try_from(fields.varint()?).ok()?)?;
-        let lengths = [fields.length()?, fields.length()?, fields.length()?, fields.length()?];
-        let [stream, event_type, tags, metadata] = lengths;
-        let texts = stream.checked_add(event_type)?.checked_add(tags)?;
-        let texts = std::str::from_utf8(fields.bytes(texts)?).ok()?;
-        let (stream, texts) = texts.split_at_checked(stream)?;
-        let (event_type, tags) = texts.split_at_checked(event_type)?;
-        let metadata = fields.bytes(metadata)?;
-        let is_placed = ordinal < count && u64::from(ordinal) < position && version > 0;
-        is_placed.then_some(Parts {
-            position: Position::new(position),
-            version: Version::new(version),
-            recorded_at,
-            id,
-            commit: CommitPlace { ordinal, count },
-            schema,
-            stream,
-            event_type,
-            tags,
-            metadata,
-            payload: fields.0,
-        })
+    /// How many bytes of the record lie before its texts.
+    #[inline]
+    pub(super) fn before_texts(&self) -> usize {
+        self.length as usize - self.outline.bytes() - self.outline.text()
+    }
+
+    /// The texts of the record that these bytes begin with, and its bytes.
+    #[inline]
+    fn pieces<'a>(&self, record: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+        record[self.before_texts()..self.length as usize].split_at(self.outline.text())
+    }
+
+    /// Whether the texts and bytes of the record, which these bytes begin with, are those of an event.
+    #[inline]
+    pub(super) fn check_pieces(&self, record: &[u8]) -> Result<(), Fault> {
+        let (text, bytes) = self.pieces(record);
+        if self.outline.fits(text, bytes) {
+            Ok(())
+        } else {
+            Err(Fault::Wrong("the texts or the metadata of a record are malformed"))
+        }
+    }
+
+    /// The event of the record that these bytes begin with, whose pieces were checked.
+    pub(super) fn event<'a>(&self, record: &'a [u8]) -> RecordedEvent<'a> {
+        let (text, bytes) = self.pieces(record);
+        let text = std::str::from_utf8(text).expect("it was checked");
+        RecordedEvent::of(&self.outline, text, bytes)
+    }
+}
+
+#[cold]
+fn unknown(kinds: [u8; 3]) -> Fault {
+    let named = [("record kind", EVENT), ("codec", JSON), ("flags", 0)].into_iter().zip(kinds);
+    let mut unknown = named.filter(|((_, known), number)| known != number);
+    let ((what, _), number) = unknown.next().expect("one of them is");
+    Fault::Unknown { what, number: number.into() }
+}
+
+#[inline]
+fn outline(mut fields: Fields<'_>) -> Option<Outline> {
+    let recorded_at = fields.i64().filter(|time| is_time(*time))?;
+    let id = EventId::new(Uuid::from_bytes(fields.array()?));
+    let (position, version) = (fields.varint()?, fields.varint()?);
+    let ordinal = u32::try_from(fields.varint()?).ok()?;
+    let count = u32::try_from(fields.varint()?).ok()?;
+    let schema = SchemaVersion::new(u32::try_from(fields.varint()?).ok()?)?;
+    let (stream, event_type) = (fields.length()?, fields.length()?);
+    let (tags, metadata) = (fields.length()?, fields.length()?);
+    let before = stream.checked_add(event_type)?.checked_add(tags)?.checked_add(metadata)?;
+    let payload = fields.0.len().checked_sub(before)?;
+    let is_placed = ordinal < count && u64::from(ordinal) < position && version > 0;
+    is_placed.then_some(Outline {
+        position: Position::new(position),
+        version: Version::new(version),
+        recorded_at,
+        id,
+        commit: CommitPlace { ordinal, count },
+        schema,
+        stream,
+        event_type,
+        tags,
+        metadata,
+        payload,
+    })
+}
+
+impl<'a> Record<'a> {
+    /// Verifies the record that these bytes begin with.
+    pub(super) fn decode(bytes: &'a [u8], seed: u32) -> Result<Self, Fault> {
+        let header = Header::decode(bytes, seed)?;
+        header.check_pieces(bytes)?;
+        let Header { length, checksum, .. } = header;
+        Ok(Self { event: header.event(bytes), length, checksum })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
     use crate::event::{Metadata, NewEvent, Placement, Tags};
     use crate::id::EventType;

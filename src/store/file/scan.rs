@@ -91,7 +91,7 @@ impl Scan {
         let bytes = &self.buffer[at..at + header.length as usize];
         let mut time = self.tip.time;
         let verified = verify_records(bytes, tag, &header, |within, record| {
-            time = record.event.recorded_at().timestamp_micros();
+            time = record.event.recorded_micros();
             each(start.plus(within), record);
         });
         if let Err((within, fault)) = verified {

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::address::Address;
+use super::cache::CachedFile;
 use super::fault::Fault;
 use super::index::{Cursor, Search, Sought, Sources, TermCursor, Terms};
 use super::log::Log;
 use super::record::{self, Record};
 use super::segment::seed;
 use crate::error::{Error, ErrorKind};
+use crate::event::Buffers;
 use crate::id::StreamId;
 use crate::position::{Position, Version};
 use crate::storage::FileName;
@@ -22,6 +24,7 @@ pub(super) struct View<'s> {
     pub(super) sources: Arc<Sources>,
     pub(super) end: Address,
     pub(super) head: Position,
+    pub(super) buffers: &'s Arc<Buffers>,
     /// Frames that are not written yet, and the address they will have.
     pub(super) staged: Option<(Address, &'s [u8])>,
 }
@@ -66,10 +69,19 @@ impl View<'_> {
     }
 
     /// Like [`read`](Self::read), past the cache, and also across the border between what is written and what is staged.
-    pub(super) fn read_directly(&self, at: Address, into: &mut [u8]) -> Result<(), Error> {
+    /// `file` is that of the segment, if it is at hand.
+    pub(super) fn read_directly(
+        &self,
+        at: Address,
+        file: Option<&CachedFile>,
+        into: &mut [u8],
+    ) -> Result<(), Error> {
         let Some((start, _)) = self.staged.filter(|(start, _)| at.segment() == start.segment())
         else {
-            return self.log.read(at, into);
+            return match file {
+                Some(file) => file.read(at, into),
+                None => self.log.read(at, into),
+            };
         };
         let written = start.offset().saturating_sub(at.offset()) as usize;
         let (written, staged) = into.split_at_mut(written.min(into.len()));

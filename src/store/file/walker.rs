@@ -1,19 +1,21 @@
 //! Going through the log, record by record.
 
 use super::address::Address;
+use super::cache::CachedFile;
 use super::fault::Fault;
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader};
-use super::record::{self, Record};
-use super::segment::SEGMENT_HEADER_BYTES;
+use super::record::{self, Header};
+use super::segment::{SEGMENT_HEADER_BYTES, seed};
 use super::view::View;
 use crate::error::Error;
+use crate::event::{Batch, RecordedEvent, Sheet};
 use crate::position::Position;
 
 /// How much is read at once: little at first, for those who look at little.
 const FIRST_BYTES: u32 = 16 << 10;
 const CHUNK_BYTES: u32 = 256 << 10;
 
-/// Goes forwards through the log, from a record on or from the beginning of a frame.
+/// Goes forwards through the log, from a record on or from the beginning of a frame, and takes what is wanted along.
 pub(super) struct Walker<'v, 's> {
     view: &'v View<'s>,
     next: Address,
@@ -21,16 +23,40 @@ pub(super) struct Walker<'v, 's> {
     at_frame: bool,
     /// The position of the record before.
     last: Option<Position>,
-    /// What was read, and from where on.
-    chunk: Vec<u8>,
-    chunk_at: Address,
-    chunk_bytes: u32,
+    segment: Option<OpenSegment>,
+    sheet: Sheet,
+    /// What was read last: where it begins in the log and in the sheet. It goes on to the end of the sheet.
+    piece: (Address, usize),
+    read_bytes: u32,
+}
+
+/// What is to be known of the segment that the walker is in.
+struct OpenSegment {
+    number: u32,
+    file: CachedFile,
+    tag: u64,
+    limit: u32,
+}
+
+/// A record that the walker has come to, and where it lies in what was read.
+#[derive(Clone, Copy)]
+pub(super) struct Met {
+    pub(super) at: Address,
+    pub(super) header: Header,
+    start: usize,
+}
+
+impl Met {
+    pub(super) fn position(&self) -> Position {
+        self.header.outline.position
+    }
 }
 
 impl<'v, 's> Walker<'v, 's> {
     pub(super) fn from_record(view: &'v View<'s>, next: Address) -> Self {
-        let (chunk, chunk_bytes) = (Vec::new(), FIRST_BYTES);
-        Self { view, next, at_frame: false, last: None, chunk, chunk_at: next, chunk_bytes }
+        let (sheet, piece, read_bytes) = (Sheet::new(view.buffers), (next, 0), FIRST_BYTES);
+        let (at_frame, last, segment) = (false, None, None);
+        Self { view, next, at_frame, last, segment, sheet, piece, read_bytes }
     }
 
     pub(super) fn from_frame(view: &'v View<'s>, next: Address) -> Self {
@@ -39,40 +65,75 @@ impl<'v, 's> Walker<'v, 's> {
         walker
     }
 
-    /// The next record and its address; `None` at the end of the view.
-    pub(super) fn next(&mut self) -> Result<Option<(Address, Record<'_>)>, Error> {
+    /// Reads much at once from the beginning: most of what comes is wanted.
+    pub(super) fn at_full_speed(mut self) -> Self {
+        self.read_bytes = CHUNK_BYTES;
+        self
+    }
+
+    /// The next record; `None` at the end of the view.
+    pub(super) fn next(&mut self) -> Result<Option<Met>, Error> {
         if self.at_frame && !self.enter_frame()? {
             return Ok(None);
         }
-        let at = self.next;
-        self.record().map(|record| Some((at, record)))
+        self.record().map(Some)
     }
 
     /// Goes to the record at this address. If it has to be read, so many bytes are read with it.
-    pub(super) fn go_to(&mut self, at: Address, bytes: u32) -> Result<Record<'_>, Error> {
-        (self.next, self.last, self.chunk_bytes) = (at, None, bytes);
+    pub(super) fn go_to(&mut self, at: Address, bytes: u32) -> Result<Met, Error> {
+        (self.next, self.last, self.read_bytes) = (at, None, bytes);
         self.record()
     }
 
-    fn record(&mut self) -> Result<Record<'_>, Error> {
+    /// The event of a record that was met last.
+    pub(super) fn event(&self, met: &Met) -> RecordedEvent<'_> {
+        met.header.event(&self.sheet.bytes()[met.start..])
+    }
+
+    /// Takes the event of a record that was met last along.
+    pub(super) fn take(&mut self, met: &Met) {
+        self.sheet.take(met.header.outline, met.start + met.header.before_texts());
+    }
+
+    /// How many events were taken along, and how many bytes they take.
+    pub(super) fn taken(&self) -> (usize, usize) {
+        self.sheet.taken()
+    }
+
+    /// What was taken along.
+    pub(super) fn into_batch(self) -> Batch {
+        self.sheet.into_batch()
+    }
+
+    /// Whether what was read is used up, if all records are about as long as this one.
+    pub(super) fn is_used_up(&self, met: &Met) -> bool {
+        self.sheet.bytes().len() - met.start < 2 * met.header.length as usize
+    }
+
+    fn record(&mut self) -> Result<Met, Error> {
         let at = self.next;
-        let length = record::claimed_length(self.peek(8)?);
+        let start = self.peek(8)?;
+        let length = record::claimed_length(&self.sheet.bytes()[start..]);
         let length = length.map_err(|fault| self.damage(at, fault))?;
-        self.peek(length)?;
-        let start = (at.offset() - self.chunk_at.offset()) as usize;
-        let decoded = Record::decode(&self.chunk[start..], self.view.seed(at));
-        let record = decoded.map_err(|fault| self.damage(at, fault))?;
-        let position = record.event.position();
+        let start = self.peek(length)?;
+        let bytes = &self.sheet.bytes()[start..];
+        let header = Header::decode(bytes, seed(self.tag())).and_then(|header| {
+            header.check_pieces(bytes)?;
+            Ok(header)
+        });
+        let header = header.map_err(|fault| self.damage(at, fault))?;
+        let position = header.outline.position;
         if self.last.is_some_and(|last| last.checked_add(1) != Some(position)) {
             return Err(self.damage(at, Fault::Wrong("a record is not in its place")));
         }
         self.last = Some(position);
-        self.next = at.plus(record.length);
-        self.at_frame = record.event.commit().is_last();
-        Ok(record)
+        self.next = at.plus(header.length);
+        self.at_frame = header.outline.commit.is_last();
+        Ok(Met { at, header, start })
     }
 
     /// The error that says that the log is damaged, and at which position if that is known.
+    #[cold]
     fn damage(&self, at: Address, fault: Fault) -> Error {
         let error = self.view.damage(at, fault);
         match self.last.and_then(|last| last.checked_add(1)) {
@@ -92,40 +153,71 @@ impl<'v, 's> Walker<'v, 's> {
         if self.next >= self.view.end {
             return Ok(false);
         }
-        let (at, tag) = (self.next, self.view.tag(self.next));
-        let header = FrameHeader::decode(self.peek(FRAME_HEADER_BYTES)?, tag);
+        let at = self.next;
+        let start = self.peek(FRAME_HEADER_BYTES)?;
+        let header = FrameHeader::decode(&self.sheet.bytes()[start..], self.tag());
         header.map_err(|fault| self.damage(at, fault))?;
         self.next = at.plus(FRAME_HEADER_BYTES);
         self.at_frame = false;
         Ok(true)
     }
 
-    /// So many bytes from where the walker stands.
-    fn peek(&mut self, bytes: u32) -> Result<&[u8], Error> {
-        let left = self.view.limit(self.next).saturating_sub(self.next.offset());
+    fn tag(&self) -> u64 {
+        self.segment.as_ref().map_or(0, |segment| segment.tag)
+    }
+
+    /// Sees to it that so many bytes are read from where the walker stands; and where they begin in the sheet.
+    #[inline]
+    fn peek(&mut self, bytes: u32) -> Result<usize, Error> {
+        let (piece, start) = self.piece;
+        let known = self.sheet.bytes().len() - start;
+        let within = self.next.number().wrapping_sub(piece.number());
+        let is_read = within.saturating_add(bytes.into()) <= known as u64;
+        if !is_read || piece.segment() != self.next.segment() {
+            self.read_on(bytes)?;
+        }
+        let (piece, start) = self.piece;
+        Ok(start + (self.next.offset() - piece.offset()) as usize)
+    }
+
+    /// Reads from where the walker stands on, at least so much.
+    fn read_on(&mut self, bytes: u32) -> Result<(), Error> {
+        let segment = self.open()?;
+        let left = segment.limit.saturating_sub(self.next.offset());
         if bytes > left {
             return Err(self.damage(self.next, Fault::Short));
         }
-        let held = u32::try_from(self.chunk.len()).unwrap_or(u32::MAX);
-        let within = self.next.segment() == self.chunk_at.segment()
-            && self.next >= self.chunk_at
-            && self.next.offset() - self.chunk_at.offset() + bytes <= held;
-        if !within {
-            self.chunk_at = self.next;
-            let much = self.chunk_bytes.max(bytes).min(left);
-            self.chunk_bytes = (self.chunk_bytes * 4).min(CHUNK_BYTES);
-            if self.read(much).is_err() {
-                // What is asked for may be readable, and what lies behind it not.
-                self.chunk_bytes = bytes;
-                self.read(bytes)?;
-            }
-        }
-        let start = (self.next.offset() - self.chunk_at.offset()) as usize;
-        Ok(&self.chunk[start..start + bytes as usize])
+        let much = self.read_bytes.max(bytes).min(left);
+        self.read_bytes = (self.read_bytes * 4).clamp(FIRST_BYTES, CHUNK_BYTES);
+        self.read(much).or_else(|_| {
+            // What is asked for may be readable, and what lies behind it not.
+            self.read_bytes = bytes;
+            self.read(bytes)
+        })
     }
+
     fn read(&mut self, bytes: u32) -> Result<(), Error> {
-        self.chunk.resize(bytes as usize, 0);
-        let read = self.view.read_directly(self.chunk_at, &mut self.chunk);
-        read.inspect_err(|_| self.chunk.clear())
+        let bytes = bytes as usize;
+        if self.sheet.is_full_with(bytes) {
+            self.sheet.turn();
+        }
+        self.piece = (self.next, self.sheet.bytes().len());
+        let Self { view, next, segment, sheet, .. } = self;
+        let file = segment.as_ref().map(|segment| &segment.file);
+        let read = view.read_directly(*next, file, sheet.room(bytes));
+        read.inspect_err(|_| sheet.give_back(bytes))
+    }
+
+    fn open(&mut self) -> Result<&OpenSegment, Error> {
+        let number = self.next.segment();
+        let known = self.segment.take().filter(|segment| segment.number == number);
+        let segment = match known {
+            Some(known) => known,
+            None => {
+                let (limit, tag) = (self.view.limit(self.next), self.view.tag(self.next));
+                OpenSegment { number, file: self.view.log.file(number)?, tag, limit }
+            }
+        };
+        Ok(self.segment.insert(segment))
     }
 }

@@ -237,7 +237,7 @@ impl<'s> Survey<'s> {
             self.tell_pending(Some(position), visit)?;
         }
         (self.head, self.end) = (position, at.plus(record.length));
-        self.time = record.event.recorded_at().timestamp_micros();
+        self.time = record.event.recorded_micros();
         visit(Piece::Record(at, record))
     }
 

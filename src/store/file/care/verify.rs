@@ -167,7 +167,7 @@ impl Audited<'_> {
         let Some(due) = self.place.filter(|due| due.address <= at && !self.is_told) else {
             return Ok((stream, None));
         };
-        let time = event.recorded_at().timestamp_micros();
+        let time = event.recorded_micros();
         let next = self.run.place_at(self.next_place);
         let finding = if due == (Place { position: event.position(), time, address: at }) {
             (self.place, self.next_place) = (None, self.next_place + 1);
@@ -308,7 +308,7 @@ impl<'a, 'r> Audit<'a, 'r> {
 
     /// The time of recording is one in a commit, and never goes back.
     fn check_time(&mut self, at: Address, record: &Record<'_>) {
-        let time = record.event.recorded_at().timestamp_micros();
+        let time = record.event.recorded_micros();
         let goes_on = self.found.up_to.checked_add(1) == Some(record.event.position());
         let is_same_commit = goes_on && !record.event.commit().is_first();
         if time < self.time || (is_same_commit && time != self.time) {

@@ -83,7 +83,7 @@ impl Recent {
         if event.commit().is_first()
             || self.places.last().is_none_or(|last| last.is_far_from(address))
         {
-            let time = event.recorded_at().timestamp_micros();
+            let time = event.recorded_micros();
             self.places.push(Place { position: event.position(), time, address });
         }
         self.commits.extend(event.commit().is_first().then_some(address));
