@@ -3,11 +3,15 @@
 /// Whether all of these bytes are ASCII: for few of them, which the standard library looks at one by one.
 #[inline]
 pub(crate) fn is_ascii(bytes: &[u8]) -> bool {
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let (words, rest) = bytes.as_chunks::<8>();
-    let words = words.iter().fold(0, |all, word| all | u64::from_le_bytes(*word));
-    words & HIGH == 0 && rest.iter().fold(0, |all, byte| all | byte) < 0x80
+    let is_high = |word: &[u8; 8]| u64::from_le_bytes(*word) & HIGH != 0;
+    match bytes.last_chunk() {
+        Some(last) => !is_high(last) && !bytes.as_chunks().0.iter().any(is_high),
+        None => bytes.iter().fold(0, |all, byte| all | byte) < 0x80,
+    }
 }
+
+/// The highest bit of each byte.
+const HIGH: u64 = 0x8080_8080_8080_8080;
 
 /// Bytes from which fields are taken, one after the other; `None` where they end too early.
 #[derive(Clone, Copy)]
@@ -55,11 +59,30 @@ impl<'a> Fields<'a> {
     /// A varint of the shortest form.
     #[inline]
     pub(crate) fn varint(&mut self) -> Option<u64> {
-        if let [byte @ 0..=0x7F, rest @ ..] = self.0 {
-            self.0 = rest;
-            return Some(u64::from(*byte));
+        match self.0 {
+            [byte @ 0..=0x7F, rest @ ..] => {
+                self.0 = rest;
+                return Some(u64::from(*byte));
+            }
+            [low, high @ 1..=0x7F, rest @ ..] => {
+                self.0 = rest;
+                return Some(u64::from(*low & 0x7F) | u64::from(*high) << 7);
+            }
+            _ => {}
         }
-        self.long_varint()
+        let word = self.0.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+        let last = !word & HIGH;
+        if last == 0 || self.0.len() < 8 {
+            return self.long_varint();
+        }
+        // Up to the first byte whose highest bit is not set; then pairs are joined, and pairs of those, and so on.
+        let length = last.trailing_zeros() / 8 + 1;
+        let mut number = word & (last ^ (last - 1)) & !HIGH;
+        number = number & 0x007F_007F_007F_007F | (number & 0x7F00_7F00_7F00_7F00) >> 1;
+        number = number & 0x0000_3FFF_0000_3FFF | (number & 0x3FFF_0000_3FFF_0000) >> 2;
+        number = number & 0x0000_0000_0FFF_FFFF | (number & 0x0FFF_FFFF_0000_0000) >> 4;
+        self.0 = &self.0[length as usize..];
+        (number >> (7 * (length - 1)) != 0).then_some(number)
     }
 
     fn long_varint(&mut self) -> Option<u64> {

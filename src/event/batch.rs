@@ -43,9 +43,9 @@ impl Batch {
         self.note(slot);
     }
 
-    /// Adds all events of a chunk behind those that are there.
-    pub(super) fn add(&mut self, chunk: Chunk) {
-        self.byte_len += (0..chunk.len()).map(|slot| chunk.byte_len_of(slot)).sum::<usize>();
+    /// Adds all events of a chunk, which take so many bytes, behind those that are there.
+    pub(super) fn add(&mut self, chunk: Chunk, byte_len: usize) {
+        self.byte_len += byte_len;
         self.events.extend((0..chunk.len()).map(|slot| (self.chunks.len(), slot)));
         self.chunks.push(Arc::new(chunk));
     }

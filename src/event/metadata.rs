@@ -133,7 +133,7 @@ fn cut_to_micros<'de, D: Deserializer<'de>>(
 ///
 /// Made by [`encode`](Self::encode), or checked by [`is_one`](Self::is_one), so decoding cannot fail.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct EncodedMetadata<'a>(Cow<'a, [u8]>);
+pub(crate) struct EncodedMetadata<'a>(Cow<'a, [u8]>);
 
 const CORRELATION: u8 = 1;
 const CAUSATION: u8 = 2;
@@ -142,7 +142,14 @@ const ACTOR: u8 = 8;
 
 impl<'a> EncodedMetadata<'a> {
     pub(super) fn encode(metadata: &Metadata) -> EncodedMetadata<'static> {
-        let mut bytes = vec![0];
+        let mut bytes = Vec::new();
+        Self::encode_to(metadata, &mut bytes);
+        EncodedMetadata(Cow::Owned(bytes))
+    }
+
+    fn encode_to(metadata: &Metadata, bytes: &mut Vec<u8>) {
+        bytes.clear();
+        bytes.push(0);
         if let Some(correlation) = metadata.correlation {
             bytes[0] |= CORRELATION;
             bytes.extend_from_slice(correlation.as_uuid().as_bytes());
@@ -157,13 +164,12 @@ impl<'a> EncodedMetadata<'a> {
         }
         if let Some(actor) = &metadata.actor {
             bytes[0] |= ACTOR;
-            put_text(&mut bytes, actor);
+            put_text(bytes, actor);
         }
         for (name, value) in &metadata.headers {
-            put_text(&mut bytes, name);
-            put_text(&mut bytes, value);
+            put_text(bytes, name);
+            put_text(bytes, value);
         }
-        EncodedMetadata(Cow::Owned(bytes))
     }
 
     /// Bytes that [`as_bytes`](Self::as_bytes) gave.
@@ -203,6 +209,23 @@ impl<'a> EncodedMetadata<'a> {
 
     pub(super) fn fields(&self) -> Fields<'_> {
         Fields::parse(&self.0).expect("it was encoded here, or checked")
+    }
+}
+
+/// Encodes the metadata of events, of which those behind one another often share theirs.
+#[derive(Debug, Default)]
+pub(crate) struct MetadataEncoder<'m> {
+    last: Option<&'m Metadata>,
+    bytes: Vec<u8>,
+}
+
+impl<'m> MetadataEncoder<'m> {
+    pub(crate) fn encode(&mut self, metadata: &'m Metadata) -> EncodedMetadata<'_> {
+        if !self.last.is_some_and(|last| std::ptr::eq(last, metadata)) {
+            self.last = Some(metadata);
+            EncodedMetadata::encode_to(metadata, &mut self.bytes);
+        }
+        EncodedMetadata::from_encoded(&self.bytes)
     }
 }
 

@@ -9,10 +9,11 @@ mod batch;
 mod sheet;
 
 pub use batch::Batch;
+pub(crate) use chunk::Buffers;
 pub use metadata::Metadata;
+pub(crate) use metadata::MetadataEncoder;
 pub use new::NewEvent;
 pub use recorded::{CommitPlace, Placement, RecordedEvent};
-pub(crate) use chunk::Buffers;
 pub(crate) use recorded::{GAP, Outline};
 pub(crate) use sheet::Sheet;
 pub use tags::Tags;

@@ -125,6 +125,15 @@ impl<'a> RecordedEvent<'a> {
     /// The event that a store makes of a new one by giving it a place.
     #[must_use]
     pub fn new(placement: &'a Placement, event: &'a NewEvent) -> Self {
+        Self::placed(placement, event, EncodedMetadata::encode(event.metadata()))
+    }
+
+    /// As [`new`](Self::new), where the metadata is encoded already.
+    pub(crate) fn placed(
+        placement: &'a Placement,
+        event: &'a NewEvent,
+        metadata: EncodedMetadata<'a>,
+    ) -> Self {
         Self {
             position: placement.position,
             version: placement.version,
@@ -135,7 +144,7 @@ impl<'a> RecordedEvent<'a> {
             stream: placement.stream.as_str().into(),
             event_type: event.event_type().as_str().into(),
             tags: event.tags().joined().into(),
-            metadata: EncodedMetadata::encode(event.metadata()),
+            metadata,
             payload: event.payload().into(),
         }
     }
@@ -282,7 +291,8 @@ impl RecordedEvent<'_> {
     #[must_use]
     #[inline]
     pub fn recorded_at(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp_micros(self.recorded_at).expect("it was made of a time, or checked")
+        DateTime::from_timestamp_micros(self.recorded_at)
+            .expect("it was made of a time, or checked")
     }
 
     /// When the event was recorded, in microseconds.
@@ -320,6 +330,17 @@ impl RecordedEvent<'_> {
     #[must_use]
     pub fn actor(&self) -> Option<&str> {
         self.metadata.fields().actor
+    }
+
+    /// What it belongs to, and which event caused it.
+    pub(crate) fn related(&self) -> (Option<CorrelationId>, Option<EventId>) {
+        let fields = self.metadata.fields();
+        (fields.correlation, fields.causation)
+    }
+
+    /// The encoded metadata.
+    pub(crate) fn metadata_bytes(&self) -> &[u8] {
+        self.metadata.as_bytes()
     }
 
     /// All that is known about it, decoded.

@@ -49,12 +49,19 @@ impl Sheet {
         self.filled > 0 && self.filled + more > SHEET_BYTES
     }
 
+    /// Begins with buffers that were used before, if nothing was read yet.
+    pub(crate) fn expect_much(&mut self) {
+        if self.filled == 0 && self.chunk.home.is_none() {
+            self.chunk = self.buffers.take();
+            self.text = std::mem::take(&mut self.chunk.text).into_bytes();
+        }
+    }
+
     /// Room for so many bytes behind those that were read.
     pub(crate) fn room(&mut self, bytes: usize) -> &mut [u8] {
         let end = self.filled + bytes;
-        if end >= SHEET_BYTES && self.chunk.home.is_none() && self.filled == 0 {
-            self.chunk = self.buffers.take();
-            self.text = std::mem::take(&mut self.chunk.text).into_bytes();
+        if end >= SHEET_BYTES && self.filled == 0 {
+            self.expect_much();
         }
         if self.chunk.bytes.len() < end {
             self.chunk.bytes.resize(end, 0);
@@ -70,9 +77,9 @@ impl Sheet {
 
     /// Takes the event of this outline, whose texts begin here, with its bytes behind them. They [fit](Outline::fits).
     #[inline]
-    pub(crate) fn take(&mut self, outline: Outline, at: usize) {
+    pub(crate) fn take(&mut self, outline: &Outline, at: usize) {
         let bytes = at + outline.text();
-        let slot = Slot { outline, text: self.text.len(), bytes };
+        let slot = Slot { outline: *outline, text: self.text.len(), bytes };
         self.text.extend_from_slice(&self.chunk.bytes[at..bytes]);
         self.taken += slot.byte_len();
         self.chunk.slots.push(slot);
@@ -91,7 +98,7 @@ impl Sheet {
         };
         let text = String::from_utf8(std::mem::take(&mut self.text));
         chunk.text = text.expect("the texts of all events fit");
-        self.batch.add(chunk);
+        self.batch.add(chunk, taken);
     }
 
     /// The events that were taken.

@@ -97,7 +97,8 @@ impl FromIterator<Tag> for Tags {
 }
 
 pub(super) fn iter(joined: &str) -> impl Iterator<Item = &str> {
-    joined.split(SEPARATOR).filter(|name| !name.is_empty())
+    let names = (!joined.is_empty()).then(|| joined.split(SEPARATOR));
+    names.into_iter().flatten()
 }
 
 pub(super) fn contains(joined: &str, tag: &Tag) -> bool {

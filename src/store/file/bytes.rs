@@ -22,12 +22,18 @@ pub(super) fn lower_half_of_large(number: u128) -> u64 {
 }
 
 /// Adds a number as a varint of the shortest form.
+#[inline]
 pub(super) fn put_varint(into: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        into.push((number & 0x7F) as u8 | 0x80);
-        number >>= 7;
+    if number < 0x80 {
+        return into.push((number & 0x7F) as u8);
     }
-    into.push((number & 0x7F) as u8);
+    let (mut bytes, mut length) = ([0; 10], 0);
+    while number >= 0x80 {
+        bytes[length] = (number & 0x7F) as u8 | 0x80;
+        (number, length) = (number >> 7, length + 1);
+    }
+    bytes[length] = (number & 0x7F) as u8;
+    into.extend_from_slice(&bytes[..=length]);
 }
 
 /// Bytes as text, for tests that show them.

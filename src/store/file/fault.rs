@@ -33,7 +33,6 @@ impl Fault {
 
 /// The error that says what could not be done to which file.
 pub(crate) fn failed(doing: &str, file: FileName) -> impl FnOnce(io::Error) -> Error {
-    let what = format!("{doing} {file}");
     move |source| {
         let kind = match source.kind() {
             io::ErrorKind::StorageFull
@@ -41,7 +40,7 @@ pub(crate) fn failed(doing: &str, file: FileName) -> impl FnOnce(io::Error) -> E
             | io::ErrorKind::FileTooLarge => ErrorKind::StorageFull,
             _ => ErrorKind::Store,
         };
-        Error::new(kind).detail(what).caused_by(source)
+        Error::new(kind).detail(format!("{doing} {file}")).caused_by(source)
     }
 }
 

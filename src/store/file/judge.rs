@@ -163,8 +163,10 @@ fn same_write(
     let mut walker = Walker::from_record(view, start.address);
     let mut last = None;
     for event in &write.events {
-        let Some(met) = walker.next()? else { return Ok(None) };
-        let recorded = walker.event(&met);
+        if !walker.next()? {
+            return Ok(None);
+        }
+        let recorded = walker.event();
         let is_same = recorded.position() < Position::new(one.first.get() + u64::from(one.count))
             && recorded.stream() == write.stream
             && Some(recorded.event_id()) == event.id()

@@ -15,8 +15,10 @@ const CANDIDATES_MAX: u64 = 1024;
 const LONG_STREAM: u64 = 256;
 
 /// How far apart candidates may be to be read together, and how much is read together at most.
-const GAP_BYTES: u32 = 16 << 10;
+const GAP_BYTES: u32 = 4 << 10;
 const JOINED_BYTES: u32 = 256 << 10;
+/// How many groups of candidates are worth a large buffer.
+const MANY: usize = 64;
 /// How long most records are at most; longer ones take two reads.
 const RECORD_BYTES: u32 = 512;
 
@@ -103,8 +105,7 @@ impl Reading<'_> {
         let max = usize::try_from(self.limit().clamp(16, CANDIDATES_MAX)).expect("a page");
         let (candidates, tired) = self.candidates(cursor, max)?;
         let is_all = candidates.len() < max && tired.is_none();
-        let groups = candidates.chunk_by(|a, b| near(*a, *b));
-        let groups: Vec<&[Address]> = groups.flat_map(split_large).collect();
+        let groups = groups(&candidates);
         let last = match direction {
             Direction::Forwards => self.look_at_all(&groups)?,
             Direction::Backwards => self.look_back_at(groups)?,
@@ -124,7 +125,11 @@ impl Reading<'_> {
     /// Looks at candidates until enough of them match, and says which was the last.
     fn look_at_all(&mut self, groups: &[&[Address]]) -> Result<Option<Looked>, Error> {
         let Some(first) = groups.first() else { return Ok(None) };
-        let mut finder = Finder::new(Walker::from_record(self.view, first[0]));
+        let mut walker = Walker::from_record(self.view, first[0]);
+        if groups.len() >= MANY {
+            walker.expect_much();
+        }
+        let mut finder = Finder::new(walker);
         let wanted = self.limit().saturating_sub(self.batch.len() as u64);
         let mut read = Ok(());
         for group in groups {
@@ -169,7 +174,8 @@ impl Reading<'_> {
     /// Everything before the record at this address was looked at, and that was not.
     fn reached_before(&self, at: Address) -> Result<Reached, Error> {
         let mut walker = Walker::from_record(self.view, at);
-        let position = walker.go_to(at, RECORD_BYTES)?.position().get();
+        walker.go_to(at, RECORD_BYTES)?;
+        let position = walker.outline().position.get();
         let (position, next) = match self.query.direction() {
             Direction::Forwards => (position - 1, at),
             Direction::Backwards => (position.saturating_add(1), at.next()),
@@ -214,25 +220,26 @@ impl Reading<'_> {
     fn read_group(&self, group: &[Address], finder: &mut Finder<'_>) -> Result<(), Error> {
         let end = group[group.len() - 1].offset();
         for at in group {
-            let met = finder.walker.go_to(*at, end - at.offset() + RECORD_BYTES)?;
-            finder.look_at(self, &met);
+            finder.walker.go_to(*at, end - at.offset() + RECORD_BYTES)?;
+            finder.look(self);
         }
         Ok(())
     }
 }
 
-fn near(a: Address, b: Address) -> bool {
-    a.segment() == b.segment() && b.offset() - a.offset() <= GAP_BYTES
-}
-
-/// Cuts a group into parts that are not too large to be read at once.
-fn split_large(group: &[Address]) -> Vec<&[Address]> {
-    let (mut parts, mut rest) = (Vec::new(), group);
-    while let Some(first) = rest.first() {
-        let fits = rest.partition_point(|at| at.offset() - first.offset() <= JOINED_BYTES);
-        let (part, more) = rest.split_at(fits);
-        parts.push(part);
-        rest = more;
+/// Ascending candidates in groups, each of which is read at once.
+fn groups(mut candidates: &[Address]) -> Vec<&[Address]> {
+    let mut groups = Vec::with_capacity(candidates.len());
+    while let Some(first) = candidates.first() {
+        let joins = |(before, at): (&Address, &Address)| {
+            at.segment() == first.segment()
+                && at.offset() - before.offset() <= GAP_BYTES
+                && at.offset() - first.offset() <= JOINED_BYTES
+        };
+        let pairs = candidates.iter().zip(&candidates[1..]);
+        let (group, rest) = candidates.split_at(1 + pairs.take_while(|pair| joins(*pair)).count());
+        groups.push(group);
+        candidates = rest;
     }
-    parts
+    groups
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use super::address::Address;
 use super::fault::Fault;
 use super::view::{View, damaged_run};
-use super::walker::{Met, Walker};
+use super::walker::Walker;
 use crate::error::Error;
 use crate::event::Batch;
 use crate::id::StreamId;
@@ -82,13 +82,14 @@ impl<'r> Reading<'r> {
 
     /// Whether the event is meant by the query, and whether no event after it can be, in the direction of the read: the versions of
     /// the one stream that is asked for have left the range.
-    fn judge(&self, walker: &Walker<'_, '_>, met: &Met) -> (bool, bool) {
-        let (outline, filter) = (&met.header.outline, self.query.filter());
+    #[inline]
+    fn judge(&self, walker: &Walker<'_, '_>) -> (bool, bool) {
+        let (outline, filter) = (walker.outline(), self.query.filter());
         let is_in_range = self.query.has_in_range(outline);
         if self.matches_all {
             return (is_in_range, false);
         }
-        let event = walker.event(met);
+        let event = walker.event();
         let (after, up_to) = self.query.versions();
         let has_left = match self.query.direction() {
             Direction::Forwards => up_to.is_some_and(|last| outline.version >= last),
@@ -108,18 +109,19 @@ impl<'r> Reading<'r> {
 
     fn walk_with(&mut self, walker: &mut Walker<'_, '_>) -> Result<(), Error> {
         let mut walked = 0;
-        while let Some(met) = walker.next()?.filter(|met| met.at < self.high) {
-            if self.judge(walker, &met).0 {
-                walker.take(&met);
+        while walker.next()? && walker.at() < self.high {
+            if self.judge(walker).0 {
+                walker.take();
             }
-            self.looked_at = Some((met.position(), met.at));
+            let looked_at = (walker.outline().position, walker.at());
+            self.looked_at = Some(looked_at);
             walked += 1;
             let (events, bytes) = walker.taken();
             // What was read is used up, rather than read once more for the next page.
             let is_full = self.is_full((events, bytes / 2))
-                || (self.is_full((events, bytes * 2)) && walker.is_used_up(&met));
+                || (self.is_full((events, bytes * 2)) && walker.is_used_up());
             if is_full || walked == WALKED_MAX {
-                self.end = End::Stopped(met.position(), met.at);
+                self.end = End::Stopped(looked_at.0, looked_at.1);
                 break;
             }
         }
@@ -167,19 +169,22 @@ impl<'r> Reading<'r> {
 
     fn stretch(&self, start: Address, end: Address) -> Result<Found, Error> {
         let mut finder = Finder::new(self.walker(start));
-        while let Some(met) = finder.walker.next()?.filter(|met| met.at < end) {
-            finder.look_at(self, &met);
+        while finder.walker.next()? && finder.walker.at() < end {
+            finder.look(self);
         }
         Ok(finder.into_found())
     }
 
     fn walker(&self, start: Address) -> Walker<'r, 'r> {
-        let walker = if start == self.low && self.at_frame {
+        let mut walker = if start == self.low && self.at_frame {
             Walker::from_frame(self.view, start)
         } else {
             Walker::from_record(self.view, start)
         };
-        if self.goes_on && self.limit() > LITTLE { walker.at_full_speed() } else { walker }
+        if self.goes_on && self.limit() > LITTLE {
+            walker.expect_much();
+        }
+        walker
     }
 
     /// Ends the page where an error came up, so that what lies before it is handed out; the next page begins with the error. An error
@@ -258,13 +263,15 @@ impl<'r> Finder<'r> {
         Self { walker, looked: Vec::new() }
     }
 
-    pub(super) fn look_at(&mut self, reading: &Reading<'_>, met: &Met) {
-        let (is_matching, is_past) = reading.judge(&self.walker, met);
+    /// Looks at the event that the walker has come to.
+    pub(super) fn look(&mut self, reading: &Reading<'_>) {
+        let (is_matching, is_past) = reading.judge(&self.walker);
         let matching = is_matching.then(|| self.walker.taken().0);
+        let (at, position) = (self.walker.at(), self.walker.outline().position);
+        self.looked.push(Looked { at, position, matching, is_past });
         if is_matching {
-            self.walker.take(met);
+            self.walker.take();
         }
-        self.looked.push(Looked { at: met.at, position: met.position(), matching, is_past });
     }
 
     pub(super) fn into_found(self) -> Found {

@@ -25,6 +25,9 @@ const JSON: u8 = 1;
 /// No record is shorter.
 pub(super) const RECORD_BYTES_MIN: u32 = 35 + 9;
 
+/// What lies before the varints.
+const HEAD_BYTES: usize = 35;
+
 /// An event whose record was verified. Made by [`decode`](Self::decode) alone.
 pub(super) struct Record<'a> {
     pub(super) event: RecordedEvent<'a>,
@@ -85,23 +88,29 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Verifies the record that these bytes begin with. Its texts and bytes are to be looked at yet.
+    /// Verifies the record that these bytes begin with.
     #[inline]
     pub(super) fn decode(bytes: &[u8], seed: u32) -> Result<Self, Fault> {
         let length = claimed_length(bytes)?;
         let bytes = bytes.get(..length as usize).ok_or(Fault::Short)?;
-        let mut fields = Fields(bytes);
-        let sum = fields.u32().ok_or(Fault::Short)?;
-        if checksum(seed, fields.0) != sum {
+        let (head, fields) = bytes.split_first_chunk::<HEAD_BYTES>().ok_or(Fault::Short)?;
+        let sum = u32::from_le_bytes(part(head, 0));
+        if checksum(seed, &bytes[4..]) != sum {
             return Err(Fault::Checksum);
         }
-        fields.u32();
-        let kinds = fields.array().ok_or(Fault::Short)?;
+        let kinds = part(head, 8);
         if kinds != [EVENT, JSON, 0] {
             return Err(unknown(kinds));
         }
-        let outline = outline(fields).ok_or(Fault::Wrong("the fields of a record do not fit"))?;
-        Ok(Self { outline, length, checksum: sum })
+        let Some(outline) = outline(head, Fields(fields)) else {
+            return Err(Fault::Wrong("the fields of a record do not fit"));
+        };
+        let header = Self { outline, length, checksum: sum };
+        let (text, bytes) = bytes[header.before_texts()..].split_at(header.outline.text());
+        if !header.outline.fits(text, bytes) {
+            return Err(Fault::Wrong("the texts or the metadata of a record are malformed"));
+        }
+        Ok(header)
     }
 
     /// How many bytes of the record lie before its texts.
@@ -110,26 +119,10 @@ impl Header {
         self.length as usize - self.outline.bytes() - self.outline.text()
     }
 
-    /// The texts of the record that these bytes begin with, and its bytes.
-    #[inline]
-    fn pieces<'a>(&self, record: &'a [u8]) -> (&'a [u8], &'a [u8]) {
-        record[self.before_texts()..self.length as usize].split_at(self.outline.text())
-    }
-
-    /// Whether the texts and bytes of the record, which these bytes begin with, are those of an event.
-    #[inline]
-    pub(super) fn check_pieces(&self, record: &[u8]) -> Result<(), Fault> {
-        let (text, bytes) = self.pieces(record);
-        if self.outline.fits(text, bytes) {
-            Ok(())
-        } else {
-            Err(Fault::Wrong("the texts or the metadata of a record are malformed"))
-        }
-    }
-
-    /// The event of the record that these bytes begin with, whose pieces were checked.
+    /// The event of the record that these bytes begin with.
     pub(super) fn event<'a>(&self, record: &'a [u8]) -> RecordedEvent<'a> {
-        let (text, bytes) = self.pieces(record);
+        let pieces = &record[self.before_texts()..self.length as usize];
+        let (text, bytes) = pieces.split_at(self.outline.text());
         let text = std::str::from_utf8(text).expect("it was checked");
         RecordedEvent::of(&self.outline, text, bytes)
     }
@@ -143,10 +136,16 @@ fn unknown(kinds: [u8; 3]) -> Fault {
     Fault::Unknown { what, number: number.into() }
 }
 
+/// So many bytes at a place that is known to lie in the head.
 #[inline]
-fn outline(mut fields: Fields<'_>) -> Option<Outline> {
-    let recorded_at = fields.i64().filter(|time| is_time(*time))?;
-    let id = EventId::new(Uuid::from_bytes(fields.array()?));
+fn part<const N: usize>(head: &[u8; HEAD_BYTES], at: usize) -> [u8; N] {
+    *head[at..].first_chunk().expect("it lies in the head")
+}
+
+#[inline]
+fn outline(head: &[u8; HEAD_BYTES], mut fields: Fields<'_>) -> Option<Outline> {
+    let recorded_at = i64::from_le_bytes(part(head, 11));
+    let id = EventId::new(Uuid::from_bytes(part(head, 19)));
     let (position, version) = (fields.varint()?, fields.varint()?);
     let ordinal = u32::try_from(fields.varint()?).ok()?;
     let count = u32::try_from(fields.varint()?).ok()?;
@@ -155,7 +154,8 @@ fn outline(mut fields: Fields<'_>) -> Option<Outline> {
     let (tags, metadata) = (fields.length()?, fields.length()?);
     let before = stream.checked_add(event_type)?.checked_add(tags)?.checked_add(metadata)?;
     let payload = fields.0.len().checked_sub(before)?;
-    let is_placed = ordinal < count && u64::from(ordinal) < position && version > 0;
+    let is_placed =
+        ordinal < count && u64::from(ordinal) < position && version > 0 && is_time(recorded_at);
     is_placed.then_some(Outline {
         position: Position::new(position),
         version: Version::new(version),
@@ -175,7 +175,6 @@ impl<'a> Record<'a> {
     /// Verifies the record that these bytes begin with.
     pub(super) fn decode(bytes: &'a [u8], seed: u32) -> Result<Self, Fault> {
         let header = Header::decode(bytes, seed)?;
-        header.check_pieces(bytes)?;
         let Header { length, checksum, .. } = header;
         Ok(Self { event: header.event(bytes), length, checksum })
     }

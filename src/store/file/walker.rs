@@ -8,7 +8,7 @@ use super::record::{self, Header};
 use super::segment::{SEGMENT_HEADER_BYTES, seed};
 use super::view::View;
 use crate::error::Error;
-use crate::event::{Batch, RecordedEvent, Sheet};
+use crate::event::{Batch, Outline, RecordedEvent, Sheet};
 use crate::position::Position;
 
 /// How much is read at once: little at first, for those who look at little.
@@ -24,6 +24,7 @@ pub(super) struct Walker<'v, 's> {
     /// The position of the record before.
     last: Option<Position>,
     segment: Option<OpenSegment>,
+    met: Option<Met>,
     sheet: Sheet,
     /// What was read last: where it begins in the log and in the sheet. It goes on to the end of the sheet.
     piece: (Address, usize),
@@ -38,25 +39,20 @@ struct OpenSegment {
     limit: u32,
 }
 
-/// A record that the walker has come to, and where it lies in what was read.
+/// The record that the walker has come to.
 #[derive(Clone, Copy)]
-pub(super) struct Met {
-    pub(super) at: Address,
-    pub(super) header: Header,
+struct Met {
+    at: Address,
+    header: Header,
+    /// Where it begins in the sheet.
     start: usize,
-}
-
-impl Met {
-    pub(super) fn position(&self) -> Position {
-        self.header.outline.position
-    }
 }
 
 impl<'v, 's> Walker<'v, 's> {
     pub(super) fn from_record(view: &'v View<'s>, next: Address) -> Self {
         let (sheet, piece, read_bytes) = (Sheet::new(view.buffers), (next, 0), FIRST_BYTES);
-        let (at_frame, last, segment) = (false, None, None);
-        Self { view, next, at_frame, last, segment, sheet, piece, read_bytes }
+        let (at_frame, last, segment, met) = (false, None, None, None);
+        Self { view, next, at_frame, last, segment, met, sheet, piece, read_bytes }
     }
 
     pub(super) fn from_frame(view: &'v View<'s>, next: Address) -> Self {
@@ -65,37 +61,64 @@ impl<'v, 's> Walker<'v, 's> {
         walker
     }
 
-    /// Reads much at once from the beginning: most of what comes is wanted.
-    pub(super) fn at_full_speed(mut self) -> Self {
+    /// Reads much at once from the beginning.
+    pub(super) fn expect_much(&mut self) {
         self.read_bytes = CHUNK_BYTES;
-        self
+        self.sheet.expect_much();
     }
 
-    /// The next record; `None` at the end of the view.
-    pub(super) fn next(&mut self) -> Result<Option<Met>, Error> {
+    /// Comes to the next record; false at the end of the view.
+    #[inline]
+    pub(super) fn next(&mut self) -> Result<bool, Error> {
         if self.at_frame && !self.enter_frame()? {
-            return Ok(None);
+            return Ok(false);
         }
-        self.record().map(Some)
+        self.record().map(|()| true)
     }
 
     /// Goes to the record at this address. If it has to be read, so many bytes are read with it.
-    pub(super) fn go_to(&mut self, at: Address, bytes: u32) -> Result<Met, Error> {
+    pub(super) fn go_to(&mut self, at: Address, bytes: u32) -> Result<(), Error> {
         (self.next, self.last, self.read_bytes) = (at, None, bytes);
         self.record()
     }
 
-    /// The event of a record that was met last.
-    pub(super) fn event(&self, met: &Met) -> RecordedEvent<'_> {
-        met.header.event(&self.sheet.bytes()[met.start..])
+    fn met(&self) -> &Met {
+        self.met.as_ref().expect("the walker has come to a record")
     }
 
-    /// Takes the event of a record that was met last along.
-    pub(super) fn take(&mut self, met: &Met) {
-        self.sheet.take(met.header.outline, met.start + met.header.before_texts());
+    /// Where the record begins that the walker has come to.
+    #[inline]
+    pub(super) fn at(&self) -> Address {
+        self.met().at
+    }
+
+    /// The event of that record, without its texts and bytes.
+    #[inline]
+    pub(super) fn outline(&self) -> &Outline {
+        &self.met().header.outline
+    }
+
+    /// The event of that record.
+    pub(super) fn event(&self) -> RecordedEvent<'_> {
+        self.met().header.event(&self.sheet.bytes()[self.met().start..])
+    }
+
+    /// Takes the event of that record along.
+    #[inline]
+    pub(super) fn take(&mut self) {
+        let Met { header, start, .. } = self.met.as_ref().expect("the walker has come to a record");
+        self.sheet.take(&header.outline, start + header.before_texts());
+    }
+
+    /// Whether what was read is used up, if all records are about as long as that one.
+    #[inline]
+    pub(super) fn is_used_up(&self) -> bool {
+        let Met { header, start, .. } = self.met();
+        self.sheet.bytes().len() - start < 2 * header.length as usize
     }
 
     /// How many events were taken along, and how many bytes they take.
+    #[inline]
     pub(super) fn taken(&self) -> (usize, usize) {
         self.sheet.taken()
     }
@@ -105,31 +128,26 @@ impl<'v, 's> Walker<'v, 's> {
         self.sheet.into_batch()
     }
 
-    /// Whether what was read is used up, if all records are about as long as this one.
-    pub(super) fn is_used_up(&self, met: &Met) -> bool {
-        self.sheet.bytes().len() - met.start < 2 * met.header.length as usize
-    }
-
-    fn record(&mut self) -> Result<Met, Error> {
+    #[inline]
+    fn record(&mut self) -> Result<(), Error> {
         let at = self.next;
-        let start = self.peek(8)?;
+        let mut start = self.peek(8)?;
         let length = record::claimed_length(&self.sheet.bytes()[start..]);
         let length = length.map_err(|fault| self.damage(at, fault))?;
-        let start = self.peek(length)?;
-        let bytes = &self.sheet.bytes()[start..];
-        let header = Header::decode(bytes, seed(self.tag())).and_then(|header| {
-            header.check_pieces(bytes)?;
-            Ok(header)
-        });
+        if self.sheet.bytes().len() - start < length as usize {
+            start = self.peek(length)?;
+        }
+        let header = Header::decode(&self.sheet.bytes()[start..], seed(self.tag()));
         let header = header.map_err(|fault| self.damage(at, fault))?;
-        let position = header.outline.position;
+        let Outline { position, commit, .. } = header.outline;
         if self.last.is_some_and(|last| last.checked_add(1) != Some(position)) {
             return Err(self.damage(at, Fault::Wrong("a record is not in its place")));
         }
         self.last = Some(position);
         self.next = at.plus(header.length);
-        self.at_frame = header.outline.commit.is_last();
-        Ok(Met { at, header, start })
+        self.at_frame = commit.is_last();
+        self.met = Some(Met { at, header, start });
+        Ok(())
     }
 
     /// The error that says that the log is damaged, and at which position if that is known.

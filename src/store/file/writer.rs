@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use super::address::Address;
 use super::beginning::StoreId;
@@ -21,8 +22,8 @@ use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, seed};
 use super::space::Space;
 use super::watermark::{Mark, Watermark};
 use crate::error::{Error, ErrorKind};
-use crate::event::{CommitPlace, Placement, RecordedEvent};
-use crate::id::FreshEventIds;
+use crate::event::{CommitPlace, MetadataEncoder, Placement, RecordedEvent};
+use crate::id::{EventId, FreshEventIds};
 use crate::position::{Position, Version};
 use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::commit::{Appended, Commit};
@@ -178,20 +179,25 @@ impl Writer {
         let count = u32::try_from(commit.events().count()).expect("the size was checked");
         let mut position = appended.first.get();
         let mut ordinal = 0;
+        let mut metadata = MetadataEncoder::default();
         for (write, version) in commit.writes().iter().zip(versions) {
             let mut version = version.get();
+            let mut placement = Placement {
+                stream: write.stream.clone(),
+                version: Version::ZERO,
+                position: Position::START,
+                recorded_at: appended.recorded_at,
+                id: EventId::new(Uuid::nil()),
+                commit: CommitPlace { ordinal: 0, count },
+            };
             for event in &write.events {
                 version += 1;
-                let placement = Placement {
-                    stream: write.stream.clone(),
-                    version: Version::new(version),
-                    position: Position::new(position),
-                    recorded_at: appended.recorded_at,
-                    id: event.id().unwrap_or_else(|| fresh.take()),
-                    commit: CommitPlace { ordinal, count },
-                };
-                let recorded = RecordedEvent::new(&placement, event);
-                self.add_record(&recorded, recent);
+                placement.version = Version::new(version);
+                placement.position = Position::new(position);
+                placement.id = event.id().unwrap_or_else(|| fresh.take());
+                placement.commit.ordinal = ordinal;
+                let metadata = metadata.encode(event.metadata());
+                self.add_record(&RecordedEvent::placed(&placement, event, metadata), recent);
                 appended.ids.push(placement.id);
                 appended.last = placement.position;
                 (position, ordinal) = (position + 1, ordinal + 1);

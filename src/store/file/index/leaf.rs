@@ -63,23 +63,41 @@ impl LeafBuilder {
 }
 
 /// The pairs of a leaf, in order; an error where the bytes make no sense, which a right checksum does not rule out.
-pub(super) fn pairs(content: &[u8], from: Address) -> impl Iterator<Item = Result<Pair, Fault>> {
-    let mut fields = Fields(content);
-    let mut left = fields.u16().unwrap_or(0);
-    let (mut hash, mut number) = (0_u64, 0_u64);
-    std::iter::from_fn(move || {
-        left = left.checked_sub(1)?;
-        let mut next = || {
-            let step = fields.varint()?;
-            if step & 1 == 0 {
-                number = number.checked_add(step >> 1)?;
-            } else {
-                hash = hash.checked_add(step >> 1)?;
-                number = from.number().checked_add(fields.varint()?)?;
-            }
-            (hash <= HASH_MAX && number <= ADDRESS_MAX)
-                .then_some((hash, Address::from_number(number)))
-        };
-        Some(next().ok_or(Fault::Wrong("the pairs of a leaf make no sense")))
-    })
+pub(super) struct Pairs<'c> {
+    from: u64,
+    fields: Fields<'c>,
+    left: u16,
+    hash: Hash,
+    number: u64,
+}
+
+impl<'c> Pairs<'c> {
+    pub(super) fn of(content: &'c [u8], from: Address) -> Self {
+        let mut fields = Fields(content);
+        let left = fields.u16().unwrap_or(0);
+        Self { from: from.number(), fields, left, hash: 0, number: 0 }
+    }
+
+    #[inline]
+    fn step(&mut self) -> Option<Pair> {
+        let step = self.fields.varint()?;
+        if step & 1 == 0 {
+            self.number = self.number.checked_add(step >> 1)?;
+        } else {
+            self.hash = self.hash.checked_add(step >> 1)?;
+            self.number = self.from.checked_add(self.fields.varint()?)?;
+        }
+        let is_pair = self.hash <= HASH_MAX && self.number <= ADDRESS_MAX;
+        is_pair.then_some((self.hash, Address::from_number(self.number)))
+    }
+}
+
+impl Iterator for Pairs<'_> {
+    type Item = Result<Pair, Fault>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        Some(self.step().ok_or(Fault::Wrong("the pairs of a leaf make no sense")))
+    }
 }

@@ -15,10 +15,13 @@ use crate::store::query::Direction;
 /// Where the events since the last run are found.
 pub(crate) struct Recent {
     pub(super) terms: Terms,
+    /// Which of the postings are a term's.
+    places_of: HashMap<Hash, usize, BuildHasherDefault<AlreadyHashed>>,
     /// The addresses, ascending, of each term's events.
-    postings: HashMap<Hash, Postings, BuildHasherDefault<AlreadyHashed>>,
-    /// The version and the address of each stream's last event: who appends to a stream asks for that.
-    latest: HashMap<Box<str>, (Version, Address)>,
+    postings: Vec<Postings>,
+    /// The name, the version and the address of each stream's last event, under the stream's term: who appends to a stream asks for
+    /// that. Of streams that share a term one is known.
+    latest: HashMap<Hash, (Box<str>, Version, Address), BuildHasherDefault<AlreadyHashed>>,
     /// Ascending; one for each commit, and for records within long ones.
     places: Vec<Place>,
     /// Where commits begin, and where streams do; ascending.
@@ -26,16 +29,45 @@ pub(crate) struct Recent {
     streams: Vec<Address>,
     /// The hashes of the event types.
     types: BTreeSet<Hash>,
-    /// The one that was added last; 0 if none was, or it may be gone.
-    last_type: Hash,
+    memo: Memo,
     /// How much log was indexed.
     log_bytes: u64,
     /// Where the last record ends.
     end: Address,
 }
 
+/// What the events that were added last stood under: the next one mostly shares much of it.
+#[derive(Default)]
+struct Memo {
+    stream: Known,
+    types: [Known; 2],
+    metadata: Known,
+}
+
+/// A part of an event, and the postings of its terms.
+#[derive(Default)]
+struct Known {
+    part: Vec<u8>,
+    /// The first of its terms.
+    term: Hash,
+    postings: Vec<usize>,
+}
+
+impl Known {
+    fn is(&self, part: &[u8]) -> bool {
+        !self.postings.is_empty() && self.part == part
+    }
+
+    fn set(&mut self, part: &[u8]) {
+        self.part.clear();
+        self.part.extend_from_slice(part);
+        self.postings.clear();
+    }
+}
+
 /// Most terms are ids, which have one event.
 enum Postings {
+    None,
     One(Address),
     Many(Vec<Address>),
 }
@@ -43,6 +75,7 @@ enum Postings {
 impl Postings {
     fn all(&self) -> &[Address] {
         match self {
+            Self::None => &[],
             Self::One(address) => std::slice::from_ref(address),
             Self::Many(addresses) => addresses,
         }
@@ -51,10 +84,20 @@ impl Postings {
     /// Adds an address behind the others, unless it is the last one already.
     fn push(&mut self, address: Address) {
         match self {
+            Self::None => *self = Self::One(address),
             Self::One(last) if *last == address => {}
             Self::One(first) => *self = Self::Many(vec![*first, address]),
             Self::Many(addresses) if addresses.last() == Some(&address) => {}
             Self::Many(addresses) => addresses.push(address),
+        }
+    }
+
+    /// Removes the addresses from this one on.
+    fn truncate(&mut self, from: Address) {
+        match self {
+            Self::One(only) if *only >= from => *self = Self::None,
+            Self::Many(addresses) => addresses.truncate(addresses.partition_point(|at| *at < from)),
+            _ => {}
         }
     }
 }
@@ -63,13 +106,14 @@ impl Recent {
     pub(crate) fn new(terms: Terms) -> Self {
         Self {
             terms,
-            postings: HashMap::default(),
+            places_of: HashMap::default(),
+            postings: Vec::new(),
             latest: HashMap::default(),
             places: Vec::new(),
             commits: Vec::new(),
             streams: Vec::new(),
             types: BTreeSet::new(),
-            last_type: 0,
+            memo: Memo::default(),
             log_bytes: 0,
             end: Address::MIN,
         }
@@ -88,28 +132,67 @@ impl Recent {
         }
         self.commits.extend(event.commit().is_first().then_some(address));
         self.streams.extend((event.version() == Version::new(1)).then_some(address));
-        let (stream, latest) = (event.stream(), (event.version(), address));
-        match self.latest.get_mut(stream.as_str()) {
-            Some(known) => *known = latest,
-            None => drop(self.latest.insert(stream.as_str().into(), latest)),
-        }
-        let event_type = self.terms.event_type(event.event_type());
-        if self.last_type != event_type {
-            self.types.insert(event_type);
-            self.last_type = event_type;
-        }
-        let postings = &mut self.postings;
-        self.terms.of_event(event, |hash| {
-            postings
-                .entry(hash)
-                .and_modify(|postings| postings.push(address))
-                .or_insert(Postings::One(address));
-        });
+        let mut memo = std::mem::take(&mut self.memo);
+        self.add_to(&mut memo, event, address);
+        self.memo = memo;
     }
 
-    /// The version and the address of a stream's last event, if that is here.
+    /// Adds an event to the postings of all its terms.
+    fn add_to(&mut self, memo: &mut Memo, event: &RecordedEvent<'_>, address: Address) {
+        let (terms, stream) = (self.terms, event.stream());
+        if !memo.stream.is(stream.as_str().as_bytes()) {
+            memo.stream.set(stream.as_str().as_bytes());
+            memo.stream.term = terms.stream(stream.as_str());
+            terms.of_stream(stream, |term| memo.stream.postings.push(self.place_of(term)));
+        }
+        if !memo.types[0].is(event.event_type().as_bytes()) {
+            memo.types.swap(0, 1);
+        }
+        let [known, _] = &mut memo.types;
+        if !known.is(event.event_type().as_bytes()) {
+            known.set(event.event_type().as_bytes());
+            let term = terms.event_type(event.event_type());
+            known.postings.push(self.place_of(term));
+            self.types.insert(term);
+        }
+        if memo.metadata.part != event.metadata_bytes() {
+            memo.metadata.set(event.metadata_bytes());
+            terms.of_metadata(event, |term| memo.metadata.postings.push(self.place_of(term)));
+        }
+        for known in [&memo.stream, &memo.types[0], &memo.metadata] {
+            known.postings.iter().for_each(|place| self.postings[*place].push(address));
+        }
+        let mut add = |term| {
+            let place = self.place_of(term);
+            self.postings[place].push(address);
+        };
+        terms.of_tags(event, &mut add);
+        add(terms.event_id(event.event_id()));
+        self.note_latest(memo.stream.term, event, address);
+    }
+
+    /// Where the postings of a term are.
+    fn place_of(&mut self, term: Hash) -> usize {
+        *self.places_of.entry(term).or_insert_with(|| {
+            self.postings.push(Postings::None);
+            self.postings.len() - 1
+        })
+    }
+
+    fn note_latest(&mut self, term: Hash, event: &RecordedEvent<'_>, address: Address) {
+        let stream = event.stream();
+        match self.latest.get_mut(&term) {
+            Some((name, version, at)) if **name == *stream.as_str() => {
+                (*version, *at) = (event.version(), address);
+            }
+            _ => drop(self.latest.insert(term, (stream.as_str().into(), event.version(), address))),
+        }
+    }
+
+    /// The version and the address of a stream's last event, if that is here and known.
     pub(in crate::store::file) fn latest(&self, stream: &StreamId) -> Option<(Version, Address)> {
-        self.latest.get(stream.as_str()).copied()
+        let (name, version, address) = self.latest.get(&self.terms.stream(stream))?;
+        (**name == *stream.as_str()).then_some((*version, *address))
     }
 
     /// Removes everything from this address on, which lies in the last segment.
@@ -120,15 +203,13 @@ impl Recent {
         self.places.retain(|place| place.address < from);
         self.commits.retain(|commit| *commit < from);
         self.streams.retain(|stream| *stream < from);
-        self.postings.retain(|_, postings| {
-            if let Postings::Many(addresses) = postings {
-                addresses.retain(|address| *address < from);
-            }
-            postings.all().first().is_some_and(|first| *first < from)
-        });
-        self.latest.retain(|_, (_, address)| *address < from);
-        self.types.retain(|hash| self.postings.contains_key(hash));
-        self.last_type = 0;
+        for postings in &mut self.postings {
+            postings.truncate(from);
+        }
+        self.places_of.retain(|_, place| !self.postings[*place].all().is_empty());
+        self.latest.retain(|_, (.., address)| *address < from);
+        self.types.retain(|hash| self.places_of.contains_key(hash));
+        self.memo = Memo::default();
     }
 
     pub(crate) fn tally(&self) -> Tally {
@@ -147,7 +228,7 @@ impl Recent {
 
     /// The address of a term's event that comes first from this one on, in this direction.
     pub(super) fn seek(&self, hash: Hash, at: Address, direction: Direction) -> Option<Address> {
-        nearest(self.postings.get(&hash)?.all(), at, direction)
+        nearest(self.postings[*self.places_of.get(&hash)?].all(), at, direction)
     }
 
     pub(crate) fn places(&self) -> &[Place] {
@@ -155,17 +236,18 @@ impl Recent {
     }
 
     pub(crate) fn term_count(&self) -> u64 {
-        self.postings.len() as u64
+        self.places_of.len() as u64
     }
 
     /// All pairs of hash and address, ascending.
     pub(crate) fn sorted_pairs(&self) -> Vec<(Hash, Address)> {
-        let pairs = |(hash, postings): (&Hash, &Postings)| -> Vec<(Hash, Address)> {
-            postings.all().iter().map(|address| (*hash, *address)).collect()
-        };
-        let mut pairs: Vec<(Hash, Address)> = self.postings.iter().flat_map(pairs).collect();
-        pairs.sort_unstable();
-        pairs
+        let mut terms: Vec<(Hash, usize)> =
+            self.places_of.iter().map(|(term, place)| (*term, *place)).collect();
+        terms.sort_unstable();
+        let pairs = terms.iter().flat_map(|(term, place)| {
+            self.postings[*place].all().iter().map(|address| (*term, *address))
+        });
+        pairs.collect()
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::blocks::{CONTENT_BYTES, verified};
 use super::filter;
-use super::leaf::{self, Pair};
+use super::leaf::{Pair, Pairs};
 use super::place::Place;
 use super::tally::Tally;
 use super::terms::Hash;
@@ -236,7 +236,7 @@ impl Run {
     pub(super) fn addresses(&self, leaf: u32, hash: Hash) -> Result<(Vec<Address>, bool), Error> {
         let block = self.block(self.extent.leaf(leaf))?;
         let mut addresses = Vec::new();
-        for pair in leaf::pairs(&block[..CONTENT_BYTES], self.coverage.from) {
+        for pair in Pairs::of(&block[..CONTENT_BYTES], self.coverage.from) {
             let (found, address) = pair.map_err(|fault| self.damage(leaf, fault))?;
             if found > hash {
                 return Ok((addresses, false));
@@ -277,7 +277,7 @@ impl Run {
         let mut bytes = vec![0; BLOCK_BYTES];
         self.read_block(block, &mut bytes)?;
         let pairs: Result<Vec<Pair>, Fault> =
-            leaf::pairs(&bytes[..CONTENT_BYTES], self.coverage.from).collect();
+            Pairs::of(&bytes[..CONTENT_BYTES], self.coverage.from).collect();
         match pairs {
             Ok(pairs) if pairs.is_sorted_by(|a, b| a < b) => Ok(pairs),
             Ok(_) => Err(self.damage(leaf, Fault::Wrong("the pairs of a leaf are out of order"))),

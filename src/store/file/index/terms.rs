@@ -1,7 +1,7 @@
 //! What events are found by.
 
 use crate::event::{GAP, RecordedEvent};
-use crate::id::{Category, CorrelationId, EventId, Tag};
+use crate::id::{Category, CorrelationId, EventId, StreamRef, Tag};
 use crate::store::file::beginning::StoreId;
 use crate::store::file::bytes::lower_half_of_large;
 
@@ -54,18 +54,29 @@ impl Terms {
 
     /// Every term that an event stands under.
     pub(crate) fn of_event(self, event: &RecordedEvent<'_>, mut each: impl FnMut(Hash)) {
-        let stream = event.stream();
+        self.of_stream(event.stream(), &mut each);
+        each(self.event_type(event.event_type()));
+        self.of_tags(event, &mut each);
+        self.of_metadata(event, &mut each);
+        each(self.event_id(event.event_id()));
+    }
+
+    /// The terms that its stream puts an event under.
+    pub(super) fn of_stream(self, stream: StreamRef<'_>, mut each: impl FnMut(Hash)) {
         each(self.stream(stream.as_str()));
         each(self.hash(Kind::Category, stream.category().as_bytes()));
-        each(self.event_type(event.event_type()));
+    }
+
+    /// The terms that its tags put an event under.
+    pub(super) fn of_tags(self, event: &RecordedEvent<'_>, mut each: impl FnMut(Hash)) {
         event.tags().for_each(|tag| each(self.hash(Kind::Tag, tag.as_bytes())));
-        if let Some(correlation) = event.correlation() {
-            each(self.correlation(correlation));
-        }
-        if let Some(causation) = event.causation() {
-            each(self.causation(causation));
-        }
-        each(self.event_id(event.event_id()));
+    }
+
+    /// The terms that its metadata puts an event under.
+    pub(super) fn of_metadata(self, event: &RecordedEvent<'_>, mut each: impl FnMut(Hash)) {
+        let (correlation, causation) = event.related();
+        correlation.into_iter().for_each(|id| each(self.correlation(id)));
+        causation.into_iter().for_each(|id| each(self.causation(id)));
     }
 
     pub(crate) fn stream(self, name: impl AsRef<str>) -> Hash {
