@@ -30,13 +30,23 @@ impl<'a, A: Aggregate> Recorded<'a, A> {
     pub(crate) fn read(
         codec: &EventCodec<A::Event>,
         stored: RecordedEvent<'a>,
+        each: impl FnMut(Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        Self::read_by(|stored| codec.decode(stored), stored, each)
+    }
+
+    /// As [`read`](Self::read), with whatever says what the event means.
+    #[inline]
+    pub(crate) fn read_by(
+        decode: impl FnOnce(&RecordedEvent<'a>) -> Result<Decoded<A::Event>, Error>,
+        stored: RecordedEvent<'a>,
         mut each: impl FnMut(Self) -> Result<(), Error>,
     ) -> Result<(), Error> {
         if stored.is_gap() {
             return Err(missing(stored.version(), stored.version(), &stored));
         }
         let id = id_of::<A>(&stored)?;
-        match codec.decode(&stored)? {
+        match decode(&stored)? {
             Decoded::Current(event) => each(Self { stored, id, ordinal: 0, renamed: None, event }),
             Decoded::Upcast(events) => {
                 (0..).zip(events).try_for_each(|(ordinal, (name, event))| {

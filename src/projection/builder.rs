@@ -112,7 +112,8 @@ impl<K: Keep> ProjectionBuilder<K> {
         let subscription = subscription.after(desk.checkpoint.position);
         let reader = desk.keeper.reader();
         let (name, board) = (desk.handlers.name.clone(), Arc::clone(&desk.board));
-        let runner = Runner::new(&name, &backing, &board, Worker { subscription, desk });
+        let runner =
+            Runner::new(&name, &backing, &board, Worker { subscription, desk, ahead: None });
         Ok(Projection::new(runner, filter, reader))
     }
 

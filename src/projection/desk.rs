@@ -14,7 +14,7 @@ use crate::event::{Batch, RecordedEvent};
 use crate::position::Position;
 use crate::runner::{Board, State, Step};
 use crate::trace;
-use crate::view::Handlers;
+use crate::view::{Ahead, Handlers, ReadAhead};
 
 /// Everything of a worker but what it reads from.
 pub(super) struct Desk<K: Keep> {
@@ -113,6 +113,13 @@ impl<K: Keep> Desk<K> {
         });
     }
 
+    /// Reads ahead, if the view is far behind this position and nothing is in its way.
+    pub(super) fn read_ahead(&self, position: Position) -> Option<ReadAhead> {
+        let head = self.backing.store.head().ok()?.durable;
+        let is_free = self.trouble.is_none();
+        is_free.then(|| self.handlers.read_ahead(&self.backing.store, position, head)).flatten()
+    }
+
     /// What is to be seen to before this event is handled, or before anything is.
     pub(super) fn hold(&mut self, event: Option<&RecordedEvent<'_>>) -> Option<Step> {
         let trouble = self.trouble.as_ref()?;
@@ -144,7 +151,12 @@ impl<K: Keep> Desk<K> {
     }
 
     /// Handles what is not handled of a batch, until the worker is told more than this.
-    pub(super) fn handle(&mut self, batch: &Batch, calls: u64) -> Result<(), Halt> {
+    pub(super) fn handle(
+        &mut self,
+        batch: &Batch,
+        ahead: &mut Ahead,
+        calls: u64,
+    ) -> Result<(), Halt> {
         let mut from = batch.count_up_to(self.checkpoint.position);
         while let Some(first) = batch.get(from) {
             from = match self.hold(Some(&first)) {
@@ -155,7 +167,7 @@ impl<K: Keep> Desk<K> {
                 Some(step) => return Err(Halt::Held(step)),
                 None => {
                     let to = self.end_of_chunk(batch, from);
-                    self.change(batch, from..to)?;
+                    self.change((batch, &mut *ahead), from..to)?;
                     to
                 }
             };
@@ -178,7 +190,11 @@ impl<K: Keep> Desk<K> {
     }
 
     /// Lets these events change the view, and keeps that.
-    fn change(&mut self, batch: &Batch, range: Range<usize>) -> Result<(), Halt> {
+    fn change(
+        &mut self,
+        (batch, ahead): (&Batch, &mut Ahead),
+        range: Range<usize>,
+    ) -> Result<(), Halt> {
         let Some(last) = batch.get(range.end - 1) else { return Ok(()) };
         let (position, event) = (last.position(), Some(last.event_id()));
         let _span = trace::span!(
@@ -196,7 +212,7 @@ impl<K: Keep> Desk<K> {
                 if next.has_parked(position) {
                     continue;
                 }
-                call(&self.handlers, view, event).map_err(|error| {
+                call(&self.handlers, view, event, (&mut *ahead, place)).map_err(|error| {
                     failed = (!K::is_own(&error)).then_some(position);
                     // Until it is known again, before anybody can read what the keeper makes of it.
                     self.board.note(|notes| notes.shown = Position::START);
@@ -250,10 +266,11 @@ pub(super) fn call<V>(
     handlers: &Handlers<V>,
     view: &mut V,
     event: RecordedEvent<'_>,
+    ahead: (&mut Ahead, usize),
 ) -> Result<(), Error> {
     let position = event.position();
     // After an error the keeper gives up what was changed, so nobody sees what a panic has left.
-    match caught(|| handlers.handle(view, event)) {
+    match caught(|| handlers.handle(view, event, ahead)) {
         Ok(handled) => handled.map_err(|unhandled| unhandled.error),
         Err(message) => Err(Error::new(ErrorKind::View)
             .detail(format!("{}: {message}", handlers.name))

@@ -7,6 +7,7 @@ use crate::error::{Error, with_sources};
 use crate::event::{Batch, RecordedEvent};
 use crate::position::Position;
 use crate::store::event_at;
+use crate::view::Ahead;
 
 /// How many events are parked at most: where more cannot be handled, it is not the fault of one of them.
 const PARKED_MAX: usize = 100;
@@ -51,7 +52,7 @@ impl<K: Keep> Desk<K> {
         };
         let handlers = &self.handlers;
         self.keeper.keep(&next, &mut |view| {
-            batch.iter().try_for_each(|event| call(handlers, view, event))
+            batch.iter().try_for_each(|event| call(handlers, view, event, (&mut Ahead::new(), 0)))
         })?;
         self.kept(next);
         Ok(())

@@ -63,7 +63,7 @@ use crate::position::{Position, Version};
 ///
 /// # Cost
 ///
-/// A version, a head and the opening of a read cost a look-up. A batch is bounded by the store (about 256 KiB), so the
+/// A version, a head and the opening of a read cost a look-up. A batch is bounded by the store (about 512 KiB), so the
 /// memory of a read does not depend on how much there is to read.
 ///
 /// # Example: for a caller

@@ -39,11 +39,6 @@ impl Filter {
         &self.clauses
     }
 
-    /// Whether it means every event, whatever it is.
-    pub(crate) fn is_all(&self) -> bool {
-        self.clauses.contains(&Clause::new())
-    }
-
     /// Whether the event is meant.
     #[must_use]
     pub fn matches(&self, event: &RecordedEvent<'_>) -> bool {

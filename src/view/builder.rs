@@ -69,6 +69,13 @@ impl<V> ViewBuilder<V> {
         self
     }
 
+    /// On how many threads events are read and decoded where many are to be folded: as a rule on all that the machine has, up to
+    /// eight. They are folded in order on one thread in any case; with 1 it does everything.
+    pub fn decoding_threads(mut self, threads: usize) -> Self {
+        self.handlers.threads = threads;
+        self
+    }
+
     /// Reads everything up to now.
     pub fn run(self) -> Result<View<V>, Error>
     where

@@ -1,13 +1,19 @@
 //! What a view does with the events that it is made of.
 
+use std::any::Any;
 use std::error::Error as StdError;
+use std::sync::Arc;
+use std::thread;
 
+use super::ahead::{ReadAhead, Wanted};
+use super::decoder::{Ahead, AnyDecoder, Decoder};
 use crate::aggregate::{Aggregate, Recorded, missing};
 use crate::codec::EventCodec;
 use crate::error::{Error, ErrorKind};
 use crate::event::RecordedEvent;
 use crate::id::Category;
-use crate::store::{Clause, Filter};
+use crate::position::Position;
+use crate::store::{Clause, EventStore, Filter};
 
 /// What a view does with an event: a closure that takes the view and the event and returns `()`, or a `Result` whose
 /// error stops the view.
@@ -57,12 +63,27 @@ impl<T, E: Into<Box<dyn StdError + Send + Sync>>> HandlerAnswer for Result<T, E>
 /// The handlers of a view, under the categories whose events they take.
 pub(crate) struct Handlers<V> {
     pub(crate) name: String,
-    registered: Vec<(Category, BoxedHandler<V>)>,
+    registered: Vec<Registered<V>>,
     /// Whether events of unknown types, and gaps, are passed over.
     pub(super) skip_unknown: bool,
+    /// On how many threads events are decoded where many are to be handled.
+    pub(super) threads: usize,
 }
 
-type BoxedHandler<V> = Box<dyn Fn(&mut V, RecordedEvent<'_>) -> Result<(), Error> + Send + Sync>;
+/// A handler, the category whose events it takes, and who decodes them.
+struct Registered<V> {
+    category: Category,
+    decoder: Arc<AnyDecoder>,
+    handle: Box<BoxedHandler<V>>,
+}
+
+/// Handles an event, which may stand at a place of what was decoded ahead.
+type BoxedHandler<V> = dyn Fn(&mut V, RecordedEvent<'_>, Option<(&mut (dyn Any + Send), usize)>) -> Result<(), Error>
+    + Send
+    + Sync;
+
+/// More threads than this have nothing to do: one folds what they decode.
+const THREADS_MAX: usize = 8;
 
 /// An event was not handled.
 pub(crate) struct Unhandled {
@@ -73,7 +94,9 @@ pub(crate) struct Unhandled {
 
 impl<V> Handlers<V> {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), registered: Vec::new(), skip_unknown: false }
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+        let (name, registered) = (name.to_owned(), Vec::new());
+        Self { name, registered, skip_unknown: false, threads }
     }
 
     pub(super) fn register<A: Aggregate>(
@@ -82,8 +105,11 @@ impl<V> Handlers<V> {
     ) -> Result<(), Error> {
         let (name, category) = (self.name.clone(), Category::new(A::TYPE)?);
         let codec = EventCodec::<A::Event>::new(A::upcasters())?;
-        let handle: BoxedHandler<V> = Box::new(move |view, stored| {
-            Recorded::<A>::read(&codec, stored, |recorded| {
+        let decoder = Decoder::new(category.clone(), codec);
+        let decodes = Arc::clone(&decoder);
+        let handle: Box<BoxedHandler<V>> = Box::new(move |view, stored, ahead| {
+            let decode = |stored: &RecordedEvent<'_>| decodes.take(stored, ahead);
+            Recorded::<A>::read_by(decode, stored, |recorded| {
                 handler(view, &recorded).into_result().map_err(|source| {
                     Error::new(ErrorKind::View)
                         .detail(name.clone())
@@ -94,39 +120,56 @@ impl<V> Handlers<V> {
                 })
             })
         });
-        self.registered.push((category, handle));
+        self.registered.push(Registered { category, decoder, handle });
         Ok(())
+    }
+
+    /// Reads and decodes ahead what is to be handled, if that is of use.
+    pub(crate) fn read_ahead(
+        &self,
+        store: &Arc<dyn EventStore>,
+        after: Position,
+        up_to: Position,
+    ) -> Option<ReadAhead> {
+        let decoders = self.registered.iter().map(|registered| Arc::clone(&registered.decoder));
+        let wanted = Wanted { filter: self.filter(), after, up_to };
+        ReadAhead::begin(store, decoders.collect(), wanted, self.threads)
     }
 
     /// The events that there are handlers for.
     pub(crate) fn filter(&self) -> Filter {
-        let categories = self.registered.iter().map(|(category, _)| category.clone());
+        let categories = self.registered.iter().map(|registered| registered.category.clone());
         Clause::new().categories(categories).into()
     }
 
-    pub(crate) fn handle(&self, view: &mut V, stored: RecordedEvent<'_>) -> Result<(), Unhandled> {
+    pub(crate) fn handle(
+        &self,
+        view: &mut V,
+        stored: RecordedEvent<'_>,
+        (ahead, place): (&mut Ahead, usize),
+    ) -> Result<(), Unhandled> {
         if stored.is_gap() {
             let error = missing(stored.version(), stored.version(), &stored);
             let is_passed = self.skip_unknown;
             return if is_passed { Ok(()) } else { Err(Unhandled { error, has_begun: false }) };
         }
-        let is_meant = |(category, _): &(Category, _)| stored.stream().is_in(category);
+        let is_meant = |registered: &Registered<V>| stored.stream().is_in(&registered.category);
         let Some(last) = self.registered.iter().rposition(is_meant) else { return Ok(()) };
         let mut has_begun = false;
-        for registered in self.registered[..last].iter().filter(|registered| is_meant(registered)) {
-            self.let_handle(registered, view, stored.clone(), &mut has_begun)?;
+        for (number, registered) in self.registered[..last].iter().enumerate() {
+            if is_meant(registered) {
+                let ahead = ahead.get_mut(number).map(|all| (&mut **all, place));
+                let handled = (registered.handle)(view, stored.clone(), ahead);
+                self.judge(handled, &mut has_begun)?;
+            }
         }
-        self.let_handle(&self.registered[last], view, stored, &mut has_begun)
+        let ahead = ahead.get_mut(last).map(|all| (&mut **all, place));
+        let handled = (self.registered[last].handle)(view, stored, ahead);
+        self.judge(handled, &mut has_begun)
     }
 
-    fn let_handle(
-        &self,
-        (_, handle): &(Category, BoxedHandler<V>),
-        view: &mut V,
-        stored: RecordedEvent<'_>,
-        has_begun: &mut bool,
-    ) -> Result<(), Unhandled> {
-        match handle(view, stored) {
+    fn judge(&self, handled: Result<(), Error>, has_begun: &mut bool) -> Result<(), Unhandled> {
+        match handled {
             Err(error) if self.skip_unknown && *error.kind() == ErrorKind::UnknownEvent => Ok(()),
             Err(error) => {
                 let has_begun = *has_begun || *error.kind() == ErrorKind::View;

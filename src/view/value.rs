@@ -4,10 +4,12 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use super::ahead::Page;
+use super::decoder::Ahead;
 use super::handlers::Handlers;
 use crate::backing::Backing;
 use crate::error::{Error, ErrorKind};
-use crate::event::RecordedEvent;
+use crate::event::{Batch, RecordedEvent};
 use crate::position::Position;
 use crate::store::{Batches, Query};
 
@@ -40,23 +42,39 @@ impl<V> View<V> {
             return Err(Error::new(ErrorKind::View).detail("it was stopped by an earlier failure"));
         }
         let head = self.backing.store.head()?.durable;
-        let query = Query::new(self.handlers.filter()).after(self.position).up_to(head);
         let backing = Arc::clone(&self.backing);
-        for batch in Batches::new(&backing.store, query) {
-            for stored in batch?.iter() {
-                let position = stored.position();
-                self.handle(stored)?;
-                self.position = position;
+        if let Some(mut ahead) = self.handlers.read_ahead(&backing.store, self.position, head) {
+            while let Some(page) = ahead.next() {
+                let Page { batch, ahead, end } = &mut page?;
+                self.handle_batch(batch, ahead)?;
+                self.position = *end;
             }
+        }
+        let query = Query::new(self.handlers.filter()).after(self.position).up_to(head);
+        for batch in Batches::new(&backing.store, query) {
+            self.handle_batch(&batch?, &mut Ahead::new())?;
         }
         self.position = self.position.max(head);
         Ok(self.position)
     }
 
-    fn handle(&mut self, stored: RecordedEvent<'_>) -> Result<(), Error> {
+    fn handle_batch(&mut self, batch: &Batch, ahead: &mut Ahead) -> Result<(), Error> {
+        for (place, stored) in batch.iter().enumerate() {
+            let position = stored.position();
+            self.handle(stored, (ahead, place))?;
+            self.position = position;
+        }
+        Ok(())
+    }
+
+    fn handle(
+        &mut self,
+        stored: RecordedEvent<'_>,
+        ahead: (&mut Ahead, usize),
+    ) -> Result<(), Error> {
         // Also for a handler that panics.
         self.stopped = true;
-        let handled = self.handlers.handle(&mut self.value, stored);
+        let handled = self.handlers.handle(&mut self.value, stored, ahead);
         self.stopped = handled.as_ref().is_err_and(|unhandled| unhandled.has_begun);
         handled.map_err(|unhandled| unhandled.error)
     }

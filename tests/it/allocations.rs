@@ -72,6 +72,8 @@ fn a_view_allocates_nothing_for_each_event() {
     check(|annals| {
         let view = annals
             .view::<usize>("length")
+            // Allocations are counted on this thread.
+            .decoding_threads(1)
             .on::<Meter>(|length, e| {
                 *length += e.id().len() + e.event_type().len() + e.tags().count();
                 *length += usize::from(e.correlation().is_some() && e.actor().is_none());

@@ -29,6 +29,7 @@ mod golden;
 mod gaps;
 mod processes;
 mod projections;
+mod read_ahead;
 mod same_answers;
 mod schema;
 mod snapshots;

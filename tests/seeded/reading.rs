@@ -172,9 +172,9 @@ pub(crate) const BUGS: &[Bug] = &[
         found_by: "damage::no_damage",
         changes: &[(
             "store/file/record.rs",
-            "if checksum(seed, fields.0) != sum {",
+            "if checksum(seed, &bytes[4..]) != sum {",
             r#"let any = crate::bug("the checksum of a record is not verified");
-            if !any && checksum(seed, fields.0) != sum {"#,
+            if !any && checksum(seed, &bytes[4..]) != sum {"#,
         )],
     },
     Bug {
@@ -182,9 +182,9 @@ pub(crate) const BUGS: &[Bug] = &[
         found_by: "newer",
         changes: &[(
             "store/file/record.rs",
-            "if number != known {",
+            "if kinds != [EVENT, JSON, 0] {",
             r#"let any = crate::bug("an unknown kind of record is read like a known one");
-            if number != known && !any {"#,
+            if kinds != [EVENT, JSON, 0] && !any {"#,
         )],
     },
     Bug {

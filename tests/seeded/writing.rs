@@ -178,9 +178,20 @@ pub(crate) const BUGS: &[Bug] = &[
         found_by: "io_errors",
         changes: &[(
             "store/file/index/recent.rs",
-            "self.latest.retain(|_, (_, address)| *address < from);",
+            "self.latest.retain(|_, (.., address)| *address < from);",
             r#"let stays = crate::bug("a version outlives the failure of its write");
-        self.latest.retain(|_, (_, address)| stays || *address < from);"#,
+        self.latest.retain(|_, (.., address)| stays || *address < from);"#,
+        )],
+    },
+    Bug {
+        name: "what is known of an event outlives the failure of its write",
+        found_by: "io_errors",
+        changes: &[(
+            "store/file/index/recent.rs",
+            "self.memo = Memo::default();",
+            r#"if !crate::bug("what is known of an event outlives the failure of its write") {
+            self.memo = Memo::default();
+        }"#,
         )],
     },
     Bug {

@@ -130,11 +130,10 @@ impl Reading<'_> {
             walker.expect_much();
         }
         let mut finder = Finder::new(walker);
-        let wanted = self.limit().saturating_sub(self.batch.len() as u64);
         let mut read = Ok(());
         for group in groups {
             read = self.read_group(group, &mut finder);
-            if read.is_err() || finder.walker.taken().0 as u64 >= wanted {
+            if read.is_err() || self.is_full_with(&finder) {
                 break;
             }
         }
@@ -222,8 +221,17 @@ impl Reading<'_> {
         for at in group {
             finder.walker.go_to(*at, end - at.offset() + RECORD_BYTES)?;
             finder.look(self);
+            if self.query.direction() == Direction::Forwards && self.is_full_with(finder) {
+                break;
+            }
         }
         Ok(())
+    }
+
+    /// Whether the page is full with what was found.
+    fn is_full_with(&self, finder: &Finder<'_>) -> bool {
+        let (events, bytes) = finder.walker.taken();
+        self.is_full((self.batch.len() + events, self.batch.byte_len() + bytes))
     }
 }
 

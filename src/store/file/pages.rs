@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::address::Address;
 use super::index::{Place, cursor_for};
-use super::reading::{End, Reading};
+use super::reading::{Asked, End, Reading};
 use super::view::View;
 use crate::error::Error;
 use crate::event::Batch;
@@ -54,7 +54,7 @@ pub(super) fn page(
     let mut page = Reading {
         view,
         query,
-        matches_all: query.filter().is_all(),
+        asked: Asked::by(query.filter()),
         low,
         at_frame,
         goes_on,

@@ -10,10 +10,11 @@ use crate::error::Error;
 use crate::event::Batch;
 use crate::id::StreamId;
 use crate::position::Position;
+use crate::store::filter::{Clause, Filter};
 use crate::store::query::{Direction, Query};
 
-/// About how many bytes one page hands out, and how many events are walked over for it.
-const PAGE_BYTES: usize = 256 << 10;
+/// About how many bytes one page hands out at most, and how many events are walked over for it.
+const PAGE_BYTES: usize = 512 << 10;
 const WALKED_MAX: usize = 16 << 10;
 
 /// How long a stretch is that is gone through at once on the way back: a short one for those who want little.
@@ -25,8 +26,7 @@ const LITTLE: u64 = 16;
 pub(super) struct Reading<'r> {
     pub(super) view: &'r View<'r>,
     pub(super) query: &'r Query,
-    /// Whether the query's filter leaves nothing out.
-    pub(super) matches_all: bool,
+    pub(super) asked: Asked<'r>,
     pub(super) low: Address,
     /// Whether a frame begins at `low`, and not a record.
     pub(super) at_frame: bool,
@@ -38,6 +38,28 @@ pub(super) struct Reading<'r> {
     /// The position that was looked at last.
     pub(super) looked_at: Option<(Position, Address)>,
     pub(super) end: End,
+}
+
+/// What a query's filter asks for.
+#[derive(Clone, Copy)]
+pub(super) enum Asked<'r> {
+    All,
+    /// All events of one stream.
+    Stream(&'r StreamId),
+    Other,
+}
+
+impl<'r> Asked<'r> {
+    pub(super) fn by(filter: &'r Filter) -> Self {
+        match filter.clauses() {
+            [clause] if *clause == Clause::new() => Self::All,
+            [clause] => match clause.named_streams() {
+                Some([only]) if *clause == Clause::new().stream(only.clone()) => Self::Stream(only),
+                _ => Self::Other,
+            },
+            _ => Self::Other,
+        }
+    }
 }
 
 /// How a page ends.
@@ -68,7 +90,7 @@ impl<'r> Reading<'r> {
         self.query.limited_to().map_or(u64::MAX, NonZeroU64::get)
     }
 
-    fn is_full(&self, (events, bytes): (usize, usize)) -> bool {
+    pub(super) fn is_full(&self, (events, bytes): (usize, usize)) -> bool {
         events as u64 >= self.limit() || bytes >= PAGE_BYTES
     }
 
@@ -80,23 +102,28 @@ impl<'r> Reading<'r> {
             .and_then(|streams| if let [only] = streams { Some(only) } else { None })
     }
 
-    /// Whether the event is meant by the query, and whether no event after it can be, in the direction of the read: the versions of
-    /// the one stream that is asked for have left the range.
+    /// Whether the event that the walker has come to is meant by the query, and whether no event after it can be, in the direction of
+    /// the read: the versions of the one stream that is asked for have left the range.
     #[inline]
     fn judge(&self, walker: &Walker<'_, '_>) -> (bool, bool) {
-        let (outline, filter) = (walker.outline(), self.query.filter());
-        let is_in_range = self.query.has_in_range(outline);
-        if self.matches_all {
-            return (is_in_range, false);
-        }
-        let event = walker.event();
-        let (after, up_to) = self.query.versions();
+        let (is_asked_for, is_of_stream) = match self.asked {
+            Asked::All => (true, false),
+            Asked::Stream(stream) => {
+                let is_it = walker.stream() == stream.as_str().as_bytes();
+                (is_it, is_it)
+            }
+            Asked::Other => {
+                let event = walker.event();
+                let is_of_stream = self.only_stream().is_some_and(|only| event.stream() == *only);
+                (self.query.filter().matches(&event), is_of_stream)
+            }
+        };
+        let (outline, (after, up_to)) = (walker.outline(), self.query.versions());
         let has_left = match self.query.direction() {
             Direction::Forwards => up_to.is_some_and(|last| outline.version >= last),
             Direction::Backwards => outline.version <= after,
         };
-        let is_past = has_left && self.only_stream().is_some_and(|only| event.stream() == *only);
-        (is_in_range && filter.matches(&event), is_past)
+        (is_asked_for && self.query.has_in_range(outline), is_of_stream && has_left)
     }
 
     /// Goes through all events, forwards.
@@ -118,8 +145,8 @@ impl<'r> Reading<'r> {
             walked += 1;
             let (events, bytes) = walker.taken();
             // What was read is used up, rather than read once more for the next page.
-            let is_full = self.is_full((events, bytes / 2))
-                || (self.is_full((events, bytes * 2)) && walker.is_used_up());
+            let is_full =
+                self.is_full((events, bytes)) || (bytes >= PAGE_BYTES / 4 && walker.is_used_up());
             if is_full || walked == WALKED_MAX {
                 self.end = End::Stopped(looked_at.0, looked_at.1);
                 break;

@@ -103,6 +103,13 @@ impl<'v, 's> Walker<'v, 's> {
         self.met().header.event(&self.sheet.bytes()[self.met().start..])
     }
 
+    /// The name of its stream.
+    #[inline]
+    pub(super) fn stream(&self) -> &[u8] {
+        let Met { header, start, .. } = self.met();
+        &self.sheet.bytes()[start + header.before_texts()..][..header.outline.stream]
+    }
+
     /// Takes the event of that record along.
     #[inline]
     pub(super) fn take(&mut self) {

@@ -110,7 +110,7 @@ laws! {
         let mut at = annals::Clock::now(&clock);
         for (tries, delay) in (1..).zip([10, 20, 30, 30]) {
             for short_of in [1, 0] {
-                let error = projection.wait_for(last, Duration::from_millis(20)).unwrap_err();
+                let error = projection.wait_for(last, Duration::from_millis(100)).unwrap_err();
                 assert_eq!(error.kind(), &ErrorKind::Behind { position: Position::new(1) });
                 let status = projection.status();
                 assert_eq!(status.errors, tries);
