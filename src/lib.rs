@@ -86,6 +86,7 @@
 //! | put a disk of your own under the store | [`storage`] |
 //! | back a store up, verify it, save what is left of a damaged one | [`store::care`], [`docs::operations`] |
 //! | know what is promised, and what that rests on | [`docs::guarantees`], [`docs::reliability`] |
+//! | know what things cost, and make them cheaper | [`docs::performance`] |
 //! | know how a store lies on disk | [`docs::format`](mod@docs::format) |
 //! | know how it is built, and why | [`docs::architecture`] |
 //!

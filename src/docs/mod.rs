@@ -14,5 +14,7 @@ pub mod read_models {}
 pub mod processes {}
 #[doc = include_str!("looking_back.md")]
 pub mod looking_back {}
+#[doc = include_str!("performance.md")]
+pub mod performance {}
 #[doc = include_str!("format.md")]
 pub mod format {}
