@@ -9,7 +9,7 @@ use annals::Position;
 use annals::storage::Directory;
 use annals::store::care;
 
-use crate::measure::{Scale, Scratch, files, in_turns, length, print_row, timed};
+use crate::measure::{Scale, Scratch, files, in_turns, length, peak_bytes, print_row, timed};
 use crate::open::opened;
 
 /// Reads files from end to end, and checksums them.
@@ -41,14 +41,6 @@ fn forget(files: &[PathBuf]) {
             Command::new("dd").args([&input, "iflag=nocache", "count=0", "status=none"]).status();
         assert!(dd.unwrap().success());
     }
-}
-
-/// The most memory that the process has had so far.
-fn peak_bytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) << 10
 }
 
 pub(crate) fn caring(scratch: &Scratch, scale: &Scale) {

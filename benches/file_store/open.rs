@@ -39,7 +39,7 @@ fn resident_bytes() -> u64 {
 }
 
 /// Opens a copy of a directory in a process of its own: how long that took, and how much memory.
-fn open(scratch: &Scratch, directory: &Path, events: u64) -> (Duration, u64) {
+pub(crate) fn open(scratch: &Scratch, directory: &Path, events: u64) -> (Duration, u64) {
     let copy = scratch.fresh("copy");
     copy_store(directory, &copy);
     let mut child = Command::new(std::env::current_exe().unwrap());
@@ -53,7 +53,7 @@ fn open(scratch: &Scratch, directory: &Path, events: u64) -> (Duration, u64) {
 }
 
 /// Copies what changes in place, and links the rest.
-fn copy_store(from: &Path, to: &Path) {
+pub(crate) fn copy_store(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     let last = logs(from).pop();
     for path in files(from) {
@@ -95,7 +95,7 @@ pub(crate) fn opened(scratch: &Scratch, events: u64, name: &str) -> [PathBuf; 2]
 }
 
 /// Waits until nothing changes in a directory any more.
-fn wait_until_idle(directory: &Path) {
+pub(crate) fn wait_until_idle(directory: &Path) {
     let look = || {
         let mut found = files(directory);
         found.sort();
