@@ -9,6 +9,9 @@ use crate::contender::{Contender, Mode};
 use crate::values::{decode, place};
 use crate::workload::{Commit, Write};
 
+/// As redb has it by default.
+const CACHE_BYTES: u64 = 1 << 30;
+
 pub struct Fjall {
     database: Database,
     events: Keyspace,
@@ -39,11 +42,11 @@ impl Fjall {
 impl Contender for Fjall {
     const NAME: &'static str = "fjall";
     const SETTINGS: &'static str = "one batch a commit, then persist(SyncData), outside the writers' lock (bulk: SyncAll at the end, \
-        and memtables are flushed before it is closed); the rest as by default (docs.rs/fjall: PersistMode)";
+        and memtables are flushed before it is closed); cache_size 1 GiB; the rest as by default (docs.rs/fjall: PersistMode)";
     type Commit = Commit;
 
     fn open(directory: &Path, mode: Mode) -> Self {
-        let database = Database::builder(directory).open().unwrap();
+        let database = Database::builder(directory).cache_size(CACHE_BYTES).open().unwrap();
         let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default).unwrap();
         let (events, streams, ids) = (keyspace("events"), keyspace("streams"), keyspace("ids"));
         let last = events.last_key_value().map_or(0, |last| number(&last.key().unwrap()));

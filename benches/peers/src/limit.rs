@@ -90,6 +90,9 @@ struct Queue {
     is_led: bool,
 }
 
+/// How often a leader gives way in vain to those whom it expects.
+const PATIENCE: u32 = 32;
+
 /// Those who wait for the same sync.
 #[derive(Default)]
 struct Group {
@@ -126,13 +129,15 @@ impl Shared {
 
     /// Takes what waits, once those are back who were answered last.
     fn collect<'s>(&'s self, mut queue: MutexGuard<'s, Queue>) -> (Vec<u8>, Arc<Group>) {
-        for _ in 0..32 {
-            if queue.waiting >= queue.last {
-                break;
-            }
+        let mut patience = PATIENCE;
+        while queue.waiting < queue.last && patience > 0 {
+            let before = queue.waiting;
             drop(queue);
             thread::yield_now();
             queue = self.queue.lock().unwrap();
+            if queue.waiting == before {
+                patience -= 1;
+            }
         }
         queue.last = std::mem::take(&mut queue.waiting);
         (std::mem::take(&mut queue.bytes), std::mem::take(&mut queue.group))
