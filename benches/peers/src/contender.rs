@@ -13,11 +13,13 @@ pub enum Mode {
     Bulk,
 }
 
+/// What was set, and where that is explained.
+pub type Setting = (&'static str, &'static str);
+
 /// Something that keeps events: unique ids, streams with versions that are checked, one order of all.
 pub trait Contender: Sized + Sync {
     const NAME: &'static str;
-    /// What was set, and where that is explained.
-    const SETTINGS: &'static str;
+    const SETTINGS: &'static [Setting];
     /// A commit, in the contender's own types.
     type Commit: Send;
 

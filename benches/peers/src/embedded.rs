@@ -7,7 +7,7 @@ use annals::id::{CorrelationId, EventId, EventType};
 use annals::store::{Batches, Commit, Durability, EventStore, Expected, FileStore, Query};
 use annals::{Aggregate, Metadata, NewEvent, StreamId, Version};
 
-use crate::contender::{Contender, Mode};
+use crate::contender::{Contender, Mode, Setting};
 use crate::workload::{self, Event};
 
 pub struct Annals(Arc<FileStore>);
@@ -50,7 +50,10 @@ impl Annals {
 
 impl Contender for Annals {
     const NAME: &'static str = "annals";
-    const SETTINGS: &'static str = "defaults; bulk loads with Durability::Buffered, closed at the end (docs.rs/annals: FileOptions)";
+    const SETTINGS: &'static [Setting] = &[
+        ("Durability::Synced, as by default", "../../src/store/file/options.rs"),
+        ("bulk: Durability::Buffered, and close", "../../src/store/file/options.rs"),
+    ];
     type Commit = Commit;
 
     fn open(directory: &Path, mode: Mode) -> Self {

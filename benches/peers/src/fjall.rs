@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use crate::contender::{Contender, Mode};
+use crate::contender::{Contender, Mode, Setting};
 use crate::values::{decode, place};
 use crate::workload::{Commit, Write};
 
@@ -41,8 +41,21 @@ impl Fjall {
 
 impl Contender for Fjall {
     const NAME: &'static str = "fjall";
-    const SETTINGS: &'static str = "one batch a commit, then persist(SyncData), outside the writers' lock (bulk: SyncAll at the end, \
-        and memtables are flushed before it is closed); cache_size 1 GiB; the rest as by default (docs.rs/fjall: PersistMode)";
+    const SETTINGS: &'static [Setting] = &[
+        ("one batch a commit", "https://docs.rs/fjall/3.1.13/fjall/struct.OwnedWriteBatch.html"),
+        (
+            "then persist(SyncData), outside the writers' lock",
+            "https://docs.rs/fjall/3.1.13/fjall/enum.PersistMode.html",
+        ),
+        (
+            "cache_size 1 GiB",
+            "https://docs.rs/fjall/3.1.13/fjall/struct.DatabaseBuilder.html#method.cache_size",
+        ),
+        (
+            "bulk: memtables are flushed at the end, then persist(SyncAll)",
+            "https://docs.rs/fjall/3.1.13/fjall/struct.Database.html#method.persist",
+        ),
+    ];
     type Commit = Commit;
 
     fn open(directory: &Path, mode: Mode) -> Self {

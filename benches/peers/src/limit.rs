@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -144,19 +144,20 @@ impl Shared {
     }
 }
 
-/// How long a record of annals is that holds an event of the workload, but for its payload.
-const ENVELOPE: u64 = 168;
-const PAYLOAD: u64 = 163;
+const PAYLOAD: usize = 163;
 
 /// Records whose places are known: of all events, in order, and of each stream.
 pub struct Known {
     file: File,
+    path: PathBuf,
+    /// The length of each: an envelope, and a payload behind it.
+    record: usize,
     kinds: Vec<&'static str>,
     streams: HashMap<String, Vec<u32>>,
 }
 
 impl Known {
-    pub fn write(path: &Path, commits: impl FnOnce(&mut dyn FnMut(Commit))) -> Self {
+    pub fn write(path: &Path, record: usize, commits: impl FnOnce(&mut dyn FnMut(Commit))) -> Self {
         let bare = Bare::growing(path);
         let (mut kinds, mut streams) = (Vec::new(), HashMap::<String, Vec<u32>>::new());
         commits(&mut |commit: Commit| {
@@ -166,62 +167,68 @@ impl Known {
                 for fact in &write.facts {
                     of_stream.push(kinds.len() as u32);
                     kinds.push(fact.kind);
-                    bytes.extend_from_slice(&[0xA5; ENVELOPE as usize]);
+                    bytes.resize(bytes.len() + record - PAYLOAD, 0xA5);
                     bytes.extend_from_slice(&fact.payload);
                 }
             }
             bare.write(&bytes);
         });
         bare.sync();
-        Self { file: bare.file, kinds, streams }
+        Self { file: bare.file, path: path.to_owned(), record, kinds, streams }
     }
 
     pub fn len(&self) -> usize {
         self.kinds.len()
     }
 
-    fn show(record: &[u8], kind: &str, look: &mut impl FnMut(&str, &[u8])) {
+    pub fn reopen(&mut self) {
+        self.file = File::open(&self.path).unwrap();
+    }
+
+    fn show(&self, record: &[u8], kind: &str, look: &mut impl FnMut(&str, &[u8])) {
         black_box(crc32fast::hash(record));
-        look(kind, &record[ENVELOPE as usize..]);
+        look(kind, &record[self.record - PAYLOAD..]);
+    }
+
+    fn read(&self, bytes: &mut [u8], number: usize) {
+        self.file.read_exact_at(bytes, (number * self.record) as u64).unwrap();
+        count(&CALLS.reads);
     }
 
     /// Reads the records from one to another, in large pieces.
     pub fn replay_part(&self, (from, to): (usize, usize), mut look: impl FnMut(&str, &[u8])) {
-        let size = (ENVELOPE + PAYLOAD) as usize;
-        let mut piece = vec![0; (256 << 10) / size * size];
-        let mut kinds = self.kinds[from..to].iter();
-        let mut at = from as u64 * size as u64;
-        while kinds.len() > 0 {
-            let wanted = piece.len().min(kinds.len() * size);
-            self.file.read_exact_at(&mut piece[..wanted], at).unwrap();
-            count(&CALLS.reads);
-            at += wanted as u64;
-            for record in piece[..wanted].chunks_exact(size) {
-                Self::show(record, kinds.next().unwrap(), &mut look);
+        let in_piece = (256 << 10) / self.record;
+        let mut piece = vec![0; in_piece * self.record];
+        for first in (from..to).step_by(in_piece) {
+            let kinds = &self.kinds[first..to.min(first + in_piece)];
+            let piece = &mut piece[..kinds.len() * self.record];
+            self.read(piece, first);
+            for (record, kind) in piece.chunks_exact(self.record).zip(kinds) {
+                self.show(record, kind, &mut look);
             }
         }
     }
 
-    pub fn replay(&self, look: impl FnMut(&str, &[u8])) {
-        self.replay_part((0, self.len()), look);
+    /// Whether the records of a stream lie behind one another.
+    pub fn is_dense(&self, stream: &str) -> bool {
+        let records = &self.streams[stream];
+        (records[records.len() - 1] - records[0]) as usize == records.len() - 1
     }
 
     /// Finds a stream by its name, and reads each of its records.
-    pub fn stream(&self, stream: &str, mut look: impl FnMut(&str, &[u8])) {
-        let size = ENVELOPE + PAYLOAD;
-        let mut record = vec![0; size as usize];
+    pub fn scattered_stream(&self, stream: &str, mut look: impl FnMut(&str, &[u8])) {
+        let mut record = vec![0; self.record];
         for number in &self.streams[stream] {
-            self.file.read_exact_at(&mut record, u64::from(*number) * size).unwrap();
-            count(&CALLS.reads);
-            Self::show(&record, self.kinds[*number as usize], &mut look);
+            let number = *number as usize;
+            self.read(&mut record, number);
+            self.show(&record, self.kinds[number], &mut look);
         }
     }
 
-    /// Like [`stream`](Self::stream), of a stream whose records lie behind one another.
+    /// Like [`scattered_stream`](Self::scattered_stream), of one that is dense.
     pub fn dense_stream(&self, stream: &str, look: impl FnMut(&str, &[u8])) {
         let records = &self.streams[stream];
         let (first, last) = (records[0] as usize, records[records.len() - 1] as usize);
-        assert_eq!(last - first + 1, records.len());
         self.replay_part((first, last + 1), look);
     }
 }

@@ -1,6 +1,7 @@
-//! Turns, medians and intervals; what the process used; how all that is shown.
+//! Turns, medians and intervals; what the process used.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -8,8 +9,10 @@ use std::time::Instant;
 pub struct Scratch(PathBuf);
 
 impl Scratch {
+    /// Beside the program: that is on a disk, where a directory for temporary files may be none.
     pub fn new() -> Self {
-        let directory = std::env::temp_dir().join(format!("annals-peers-{}", std::process::id()));
+        let program = std::env::current_exe().unwrap();
+        let directory = program.with_file_name(format!("peers-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         Self(directory)
     }
@@ -17,8 +20,12 @@ impl Scratch {
     /// A path at which nothing is.
     pub fn fresh(&self, name: &str) -> PathBuf {
         let path = self.0.join(name);
-        let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+        Self::remove(&path);
         path
+    }
+
+    pub fn remove(path: &Path) {
+        let _ = fs::remove_dir_all(path).or_else(|_| fs::remove_file(path));
     }
 
     pub fn path(&self) -> &Path {
@@ -84,12 +91,26 @@ impl Used {
 }
 
 /// What one contender took, block by block.
-#[derive(Default, Clone)]
+#[derive(Default)]
 pub struct Taken {
-    pub name: String,
+    pub name: &'static str,
     seconds: Vec<f64>,
-    cpu: f64,
-    written: f64,
+    /// For each piece of work, as the bytes are.
+    pub cpu: f64,
+    pub written: f64,
+}
+
+impl Taken {
+    pub fn median(&self) -> f64 {
+        median_of(&self.seconds)
+    }
+
+    /// Which part of another's speed it has, block by block: the median, and an interval for it.
+    pub fn parts_of(&self, limit: &Self) -> (f64, Option<[f64; 2]>) {
+        let parts = limit.seconds.iter().zip(&self.seconds).map(|(limit, own)| limit / own);
+        let parts: Vec<f64> = parts.collect();
+        (median_of(&parts), interval_of(&parts))
+    }
 }
 
 /// A name, and what is done in one block.
@@ -99,7 +120,7 @@ pub type Turn<'t> = (&'static str, Box<dyn FnMut() -> Cost + 't>);
 pub fn in_turns(blocks: usize, pieces: f64, contenders: Vec<Turn<'_>>) -> Vec<Taken> {
     let (mut turns, mut all): (Vec<_>, Vec<_>) = contenders
         .into_iter()
-        .map(|(name, turn)| (turn, Taken { name: name.to_owned(), ..Taken::default() }))
+        .map(|(name, turn)| (turn, Taken { name, ..Taken::default() }))
         .unzip();
     for block in 0..blocks {
         // Nobody always follows the same one.
@@ -115,67 +136,38 @@ pub fn in_turns(blocks: usize, pieces: f64, contenders: Vec<Turn<'_>>) -> Vec<Ta
     all
 }
 
-/// The middle one of some numbers, and between which two the median of all lies in 95 of 100 cases.
-fn median(mut numbers: Vec<f64>) -> [f64; 3] {
-    numbers.sort_by(f64::total_cmp);
-    let count = numbers.len() as f64;
-    let away = 0.98 * count.sqrt();
-    let at = |rank: f64| numbers[rank.clamp(0.0, count - 1.0) as usize];
-    [at(count / 2.0), at((count / 2.0 - away).floor()), at((count / 2.0 + away).ceil())]
+/// The middle one of some numbers; between two of them, if there are two in the middle.
+pub fn median_of(numbers: &[f64]) -> f64 {
+    let sorted = sorted(numbers);
+    let half = sorted.len() / 2;
+    (sorted[half] + sorted[(sorted.len() - 1) / 2]) / 2.0
 }
 
-fn shown(seconds: f64) -> String {
-    match seconds {
-        s if s < 1e-6 => format!("{:.0} ns", s * 1e9),
-        s if s < 1e-3 => format!("{:.1} µs", s * 1e6),
-        s => format!("{:.2} ms", s * 1e3),
+/// Between which of some numbers the median of what they are drawn from lies in at least 95 of 100 cases; few do not tell.
+fn interval_of(numbers: &[f64]) -> Option<[f64; 2]> {
+    // How likely it is that so many of the numbers, or fewer, lie below the median: as if by tossing a coin for each.
+    let (mut exactly, mut at_most, mut rank) = (0.5_f64.powi(numbers.len() as i32), 0.0, 0);
+    while at_most + exactly <= 0.025 {
+        at_most += exactly;
+        exactly *= (numbers.len() - rank) as f64 / (rank + 1) as f64;
+        rank += 1;
     }
+    let place = rank.checked_sub(1)?;
+    let sorted = sorted(numbers);
+    Some([sorted[place], sorted[sorted.len() - 1 - place]])
 }
 
-/// A line of the table: the limit, and which part of its speed the others reach.
-pub fn print_row(what: &str, taken: &[Taken]) {
-    let (limit, others) = taken.split_first().unwrap();
-    print!("| {what} | {} |", shown(median(limit.seconds.clone())[0]));
-    for other in others {
-        let parts = limit.seconds.iter().zip(&other.seconds).map(|(limit, own)| limit / own);
-        let [middle, low, high] = median(parts.collect());
-        print!(" {} {middle:.2} ({low:.2}–{high:.2}) |", other.name);
-    }
-    println!();
+fn sorted(numbers: &[f64]) -> Vec<f64> {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted
 }
 
-/// What a commit costs beside its time: processor and bytes written, and how many times the limit's that is.
-pub fn print_costs(taken: &[Taken]) {
-    let limit = &taken[0];
-    for one in taken {
-        println!(
-            "    {:<14} {:7.1} µs CPU ({:.2}), {:7.2} KiB written ({:.2})",
-            one.name,
-            one.cpu * 1e6,
-            one.cpu / limit.cpu,
-            one.written / 1024.0,
-            one.written / limit.written,
-        );
-    }
-}
-
+/// What is allotted to a file, or to all in a directory.
 pub fn bytes_in(path: &Path) -> u64 {
     let metadata = fs::metadata(path).unwrap();
     if metadata.is_file() {
-        return metadata.len();
+        return metadata.blocks() * 512;
     }
     fs::read_dir(path).unwrap().map(|entry| bytes_in(&entry.unwrap().path())).sum()
-}
-
-pub fn print_machine(directory: &Path) {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let cpus = read("/proc/cpuinfo");
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("?");
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let mounts = read("/proc/mounts");
-    let parent = |mount: &&str| directory.starts_with(mount.split(' ').nth(1).unwrap_or("?"));
-    let mount =
-        mounts.lines().filter(parent).max_by_key(|mount| mount.split(' ').nth(1).map(str::len));
-    let kind = mount.and_then(|mount| mount.split(' ').nth(2)).unwrap_or("?");
-    println!("{model}, {cores} cores, Linux {}, {kind}", read("/proc/sys/kernel/osrelease").trim());
 }

@@ -6,7 +6,7 @@ use redb::{
     Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
 };
 
-use crate::contender::{Contender, Mode};
+use crate::contender::{Contender, Mode, Setting};
 use crate::values::{decode, place};
 use crate::workload::Commit;
 
@@ -40,8 +40,17 @@ fn insert(transaction: &WriteTransaction, commit: &Commit) {
 
 impl Contender for Redb {
     const NAME: &'static str = "redb";
-    const SETTINGS: &'static str = "Durability::Immediate (bulk: None, and an immediate commit at the end), cache 1 GiB as by default \
-        (docs.rs/redb: Durability)";
+    const SETTINGS: &'static [Setting] = &[
+        ("Durability::Immediate", "https://docs.rs/redb/4.6.0/redb/enum.Durability.html"),
+        (
+            "cache 1 GiB, as by default",
+            "https://docs.rs/redb/4.6.0/redb/struct.Builder.html#method.set_cache_size",
+        ),
+        (
+            "bulk: Durability::None, and an immediate commit at the end",
+            "https://docs.rs/redb/4.6.0/redb/enum.Durability.html",
+        ),
+    ];
     type Commit = Commit;
 
     fn open(directory: &Path, mode: Mode) -> Self {

@@ -2,15 +2,15 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
-use crate::contender::{Contender, Mode};
+use crate::contender::{Contender, Mode, Setting};
 use crate::workload::Commit;
 
 /// One connection, which threads take turns with.
@@ -104,9 +104,22 @@ impl Sqlite {
 
 impl Contender for Sqlite {
     const NAME: &'static str = "SQLite";
-    const SETTINGS: &'static str = "WAL, synchronous=FULL (bulk: OFF, and a checkpoint that is synced at the end), mmap_size 4 GiB, \
-        cache_size 64 MiB, cached statements (sqlite.org/pragma.html); 16 threads: one connection in turns, and a queue \
-        whose writer takes all that wait into one transaction";
+    const SETTINGS: &'static [Setting] = &[
+        ("journal_mode WAL", "https://sqlite.org/wal.html"),
+        ("synchronous FULL", "https://sqlite.org/pragma.html#pragma_synchronous"),
+        ("mmap_size 4 GiB", "https://sqlite.org/pragma.html#pragma_mmap_size"),
+        ("cache_size 64 MiB", "https://sqlite.org/pragma.html#pragma_cache_size"),
+        (
+            "cached statements",
+            "https://docs.rs/rusqlite/0.43.0/rusqlite/struct.Connection.html#method.prepare_cached",
+        ),
+        ("threads take turns with one connection", "https://sqlite.org/wal.html#concurrency"),
+        ("bulk: synchronous OFF", "https://sqlite.org/pragma.html#pragma_synchronous"),
+        (
+            "and a synced checkpoint at the end",
+            "https://sqlite.org/pragma.html#pragma_wal_checkpoint",
+        ),
+    ];
     type Commit = Commit;
 
     fn open(directory: &Path, mode: Mode) -> Self {
@@ -148,13 +161,17 @@ impl Contender for Sqlite {
     }
 }
 
+/// A commit, and who waits for it.
+type Waiting = (Commit, Sender<()>);
+
 /// SQLite behind a queue that is written by hand: one thread writes all that wait, together.
 pub struct Queued {
-    queue: Mutex<Option<Sender<(Commit, Sender<()>)>>>,
+    queue: Option<Sender<Waiting>>,
     writer: Option<JoinHandle<()>>,
+    reader: Sqlite,
 }
 
-fn write_all(mut connection: Connection, queue: &Receiver<(Commit, Sender<()>)>) {
+fn write_all(mut connection: Connection, queue: &Receiver<Waiting>) {
     while let Ok(first) = queue.recv() {
         let waiting = std::iter::once(first).chain(queue.try_iter());
         let (commits, answers): (Vec<Commit>, Vec<Sender<()>>) = waiting.unzip();
@@ -163,24 +180,53 @@ fn write_all(mut connection: Connection, queue: &Receiver<(Commit, Sender<()>)>)
     }
 }
 
-impl Queued {
-    pub fn open(directory: &Path) -> Self {
-        let connection = connect(directory, Mode::Durable);
+impl Contender for Queued {
+    const NAME: &'static str = "SQLite, queued";
+    const SETTINGS: &'static [Setting] = &[(
+        "as SQLite, and one thread writes all that waits for it in one transaction",
+        "https://sqlite.org/faq.html#q19",
+    )];
+    type Commit = Commit;
+
+    fn open(directory: &Path, mode: Mode) -> Self {
+        let connection = connect(directory, mode);
         let (sender, queue) = channel();
         let writer = Some(thread::spawn(move || write_all(connection, &queue)));
-        Self { queue: Mutex::new(Some(sender)), writer }
+        Self { queue: Some(sender), writer, reader: Sqlite::open(directory, mode) }
     }
 
-    pub fn append(&self, commit: Commit) {
-        let (answer, answered) = mpsc::channel();
-        self.queue.lock().unwrap().as_ref().unwrap().send((commit, answer)).unwrap();
+    fn prepare(commit: &Commit) -> Commit {
+        commit.clone()
+    }
+
+    fn append(&self, commit: Commit) {
+        let (answer, answered) = channel();
+        self.queue.as_ref().unwrap().send((commit, answer)).unwrap();
         answered.recv().unwrap();
+    }
+
+    fn replay(&self, look: impl FnMut(&str, &[u8])) {
+        self.reader.replay(look);
+    }
+
+    fn stream(&self, stream: &str, look: impl FnMut(&str, &[u8])) {
+        self.reader.stream(stream, look);
+    }
+
+    fn close(self) {}
+}
+
+impl Queued {
+    fn end(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take() {
+            writer.join().unwrap();
+        }
     }
 }
 
 impl Drop for Queued {
     fn drop(&mut self) {
-        self.queue.lock().unwrap().take();
-        self.writer.take().unwrap().join().unwrap();
+        self.end();
     }
 }

@@ -119,6 +119,13 @@ impl Account {
         };
         (0..commits).map(commit).collect()
     }
+
+    /// Of all events that were made for it.
+    pub fn digest(&self) -> Digest {
+        let mut digest = Digest::default();
+        (0..self.version).for_each(|number| digest.add(&fact(number).payload));
+        digest
+    }
 }
 
 /// Commits of a thousand events, each of another stream: so many streams of a hundred events, and one of many.
@@ -148,11 +155,6 @@ impl Digest {
     pub fn add(&mut self, payload: &[u8]) {
         self.0 += 1;
         self.1.update(payload);
-    }
-
-    pub fn add_commit(&mut self, commit: &Commit) {
-        let facts = commit.writes.iter().flat_map(|write| &write.facts);
-        facts.for_each(|fact| self.add(&fact.payload));
     }
 
     pub fn finish(&self) -> (u64, u32) {
