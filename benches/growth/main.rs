@@ -1,4 +1,4 @@
-//! What grows with the log: the same things done on stores of 100,000 and of 1,000,000 events, and how many times as long they take.
+//! What grows with the log: the same things done on stores of 100,000 and of 1,000,000 events, and how much longer they take.
 //!
 //! `cargo bench --bench growth` prints a line for each size, and below them the factor from the smallest to the largest. Nothing
 //! but a replay may grow with the log, apart from a logarithm: a condition that is judged and a tag that is searched for take at
@@ -99,8 +99,8 @@ impl Sized {
         took.as_secs_f64()
     }
 
-    /// Each thing once: an append, alone and with conditions that hold (an absent tag in all of the log; a rare tag of a common type,
-    /// behind what the writer has read); reads of a stream, of what belongs together, and of the first page with a rare tag.
+    /// Each thing once: an append, alone and with conditions that hold (an absent tag in all of the log; a rare tag of a common
+    /// type, behind what the writer has read); reads of a stream, of what belongs together, and of the first page with a rare tag.
     fn round(&mut self, round: u64) -> [f64; 6] {
         // One far from the other, so that what was read of one is of no use for the next.
         let far = |from: u64| round * 7_919 % from;

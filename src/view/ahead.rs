@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use parking_lot::{Condvar, Mutex};
 
 use super::decoder::{Ahead, AnyDecoder};
-use crate::error::{Error, caught};
+use crate::error::{Error, ErrorKind, caught};
 use crate::event::Batch;
 use crate::position::Position;
 use crate::store::{EventStore, Filter, Query};
@@ -160,7 +160,11 @@ impl Shared {
         let to = Position::new(from + PART).min(*up_to);
         let mut next = Some(Query::new(filter.clone()).after(Position::new(from)).up_to(to));
         while let Some(query) = next.take() {
-            let page = self.store.read(&query).map(|(batch, rest)| {
+            // A store that panics must not leave others waiting.
+            let read = caught(|| self.store.read(&query)).unwrap_or_else(|message| {
+                Err(Error::new(ErrorKind::Store).detail(format!("reading: {message}")))
+            });
+            let page = read.map(|(batch, rest)| {
                 let end = rest.as_ref().map_or(to, |rest| rest.positions().0);
                 next = rest;
                 Page { ahead: self.decode(&batch), batch, end }

@@ -198,6 +198,21 @@ fn a_store_that_fails_once_loses_no_event() {
 }
 
 #[test]
+fn a_store_that_panics_stops_the_view() {
+    let store = Arc::new(MemoryStore::new());
+    fill(&*store, 20_000, sample);
+    let reads = AtomicU64::new(0);
+    let hooked = Hooked::new(&store, move |asked| {
+        let is_fifth = matches!(asked, Asked::Read) && reads.fetch_add(1, Ordering::Relaxed) == 4;
+        assert!(!is_fifth, "the fifth read");
+        Ok(())
+    });
+    let error = seen(&Annals::with_store(hooked), 3).run().unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Store);
+    assert!(error.to_string().contains("the fifth read"), "{error}");
+}
+
+#[test]
 fn reading_ahead_is_bounded() {
     const EVENT_BYTES: usize = 20 << 10;
     let store = Arc::new(MemoryStore::new());
