@@ -37,10 +37,12 @@ impl Report {
         let (limit, others) = taken.split_first().unwrap();
         let [writes, syncs, reads] = calls;
         println!("{what}: the limit makes {writes:.4} writes, {syncs:.4} syncs, {reads:.4} reads");
-        for one in &taken {
-            println!("  {:<14} {}", one.name, shown(one.median()));
-        }
-        let parts = others.iter().map(|one| (one.name, share(one.parts_of(limit))));
+        println!("  {:<14} {}", limit.name, shown(limit.median()));
+        let parts = others.iter().map(|one| {
+            let part = share(one.parts_of(limit));
+            println!("  {:<14} {}, {part}", one.name, shown(one.median()));
+            (one.name, part)
+        });
         self.speeds.push(line(what, shown(limit.median()), parts));
         taken
     }

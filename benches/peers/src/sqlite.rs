@@ -35,7 +35,7 @@ fn connect(directory: &Path, mode: Mode) -> Connection {
     for (name, value) in [
         ("journal_mode", "WAL"),
         ("synchronous", synchronous),
-        ("mmap_size", "4294967296"),
+        ("mmap_size", "2147418112"),
         ("cache_size", "-65536"),
     ] {
         connection.pragma_update(None, name, value).unwrap();
@@ -107,7 +107,7 @@ impl Contender for Sqlite {
     const SETTINGS: &'static [Setting] = &[
         ("journal_mode WAL", "https://sqlite.org/wal.html"),
         ("synchronous FULL", "https://sqlite.org/pragma.html#pragma_synchronous"),
-        ("mmap_size 4 GiB", "https://sqlite.org/pragma.html#pragma_mmap_size"),
+        ("mmap_size 2 GiB, the most it takes", "https://sqlite.org/pragma.html#pragma_mmap_size"),
         ("cache_size 64 MiB", "https://sqlite.org/pragma.html#pragma_cache_size"),
         (
             "cached statements",
@@ -172,11 +172,29 @@ pub struct Queued {
 }
 
 fn write_all(mut connection: Connection, queue: &Receiver<Waiting>) {
+    let mut last = 0;
     while let Ok(first) = queue.recv() {
-        let waiting = std::iter::once(first).chain(queue.try_iter());
-        let (commits, answers): (Vec<Commit>, Vec<Sender<()>>) = waiting.unzip();
+        let waiting = collect(first, queue, last);
+        last = waiting.len();
+        let (commits, answers): (Vec<Commit>, Vec<Sender<()>>) = waiting.into_iter().unzip();
         commit(&mut connection, &commits);
         answers.iter().for_each(|answer| answer.send(()).unwrap());
+    }
+}
+
+/// Takes what waits, once those are back who were answered last.
+fn collect(first: Waiting, queue: &Receiver<Waiting>, last: usize) -> Vec<Waiting> {
+    let (mut waiting, mut patience) = (vec![first], 32);
+    loop {
+        let before = waiting.len();
+        waiting.extend(queue.try_iter());
+        if waiting.len() >= last || patience == 0 {
+            return waiting;
+        }
+        if waiting.len() == before {
+            patience -= 1;
+        }
+        thread::yield_now();
     }
 }
 

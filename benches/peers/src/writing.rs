@@ -57,7 +57,7 @@ pub fn durable(scratch: &Scratch, scale: &Scale, report: &mut Report, events: u6
 /// The same on many threads, each with a stream of its own. What is shown is the time for one commit, of all that are made.
 pub fn threads(scratch: &Scratch, scale: &Scale, report: &mut Report) {
     // Longer blocks: at the end of one, threads run out of others to share a sync with.
-    let commits = 4 * scale.commits;
+    let commits = 2 * scale.commits;
     let bytes = commit_bytes(scratch, 1);
     let shared = Shared::new(Bare::prepared(&scratch.fresh("bare"), SPACE));
     let limit = || side_by_side(vec![vec![(); commits]; THREADS], |()| shared.append(&bytes));
