@@ -31,8 +31,14 @@ struct Scale {
     rounds: usize,
 }
 
-const FULL: Scale =
-    Scale { blocks: 40, commits: 64, bulk_commits: 200, streams: 10_000, long: 100_000, rounds: 7 };
+const FULL: Scale = Scale {
+    blocks: 40,
+    commits: 64,
+    bulk_commits: 200,
+    streams: 10_000,
+    long: 100_000,
+    rounds: 15,
+};
 const QUICK: Scale =
     Scale { blocks: 2, commits: 3, bulk_commits: 3, streams: 1_000, long: 2_000, rounds: 2 };
 

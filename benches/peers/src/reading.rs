@@ -7,7 +7,7 @@ use crate::embedded::Annals;
 use crate::limit::Known;
 use crate::measure::{Cost, Scratch, Turn, timed};
 use crate::peer::{Look, Peer, peers, turns};
-use crate::report::Report;
+use crate::report::{Report, grouped};
 use crate::workload::{Digest, Event, scattered};
 use crate::writing::{log_bytes, space};
 use crate::{EVENTS_OF_BULK, Scale};
@@ -98,7 +98,7 @@ pub fn reading(scratch: &Scratch, scale: &Scale, report: &mut Report) {
     let some = (0..scale.streams.min(50)).map(|n| n * 7_919 % scale.streams);
     let some: Vec<String> = some.map(|n| format!("account/{n:06}")).collect();
     loading(report, "load a stream of 100, typed", scale.blocks, (known, &mut peers, &some));
-    let what = format!("load a stream of {}, typed", scale.long);
+    let what = format!("load a stream of {}, typed", grouped(scale.long));
     loading(report, &what, scale.rounds, (known, &mut peers, &["account/long".to_owned()]));
 
     drop(peers);
@@ -123,7 +123,7 @@ fn opening(
     stream: &str,
 ) {
     let all = weight_of_streams(known, &[stream.to_owned()]);
-    let what = format!("open {} events, read a stream of 100", known.len());
+    let what = format!("open {} events, read a stream of 100", grouped(known.len() as u64));
     let limit = || {
         weighed(all, || {
             known.reopen();

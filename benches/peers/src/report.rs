@@ -143,6 +143,14 @@ pub fn shown(seconds: f64) -> String {
     }
 }
 
+/// A number, with commas between thousands.
+pub fn grouped(number: u64) -> String {
+    match number {
+        0..1_000 => number.to_string(),
+        _ => format!("{},{:03}", grouped(number / 1_000), number % 1_000),
+    }
+}
+
 /// What all this ran on, and how.
 fn machine(directory: &Path) -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();

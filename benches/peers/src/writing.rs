@@ -97,7 +97,7 @@ pub fn bulk(scratch: &Scratch, scale: &Scale, report: &mut Report) {
     for peer in &peers {
         let seconds = median_of(&opened.borrow()[peer.name()]);
         let name = peer.name();
-        println!("  {name}: opening it then, and reading the {events} events: {}", shown(seconds));
+        println!("  {name}: opening it then, and reading all in its stream: {}", shown(seconds));
     }
 }
 
