@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::chunk::Chunk;
+use super::chunk::{CHUNK_BYTES, Chunk};
 use super::recorded::RecordedEvent;
 use crate::position::Position;
 
@@ -17,9 +17,6 @@ pub struct Batch {
     events: Vec<(usize, usize)>,
     byte_len: usize,
 }
-
-/// A chunk that has grown to this size is followed by another, so that no buffer is ever large.
-const CHUNK_BYTES: usize = 256 << 10;
 
 impl Batch {
     /// A batch without events.

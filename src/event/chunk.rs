@@ -98,15 +98,19 @@ impl fmt::Debug for Chunk {
 #[derive(Debug, Default)]
 pub(crate) struct Buffers(Mutex<Vec<Chunk>>);
 
-/// How many are kept at most.
+/// How many are kept at most, and how large they are: what an event of many megabytes has taken is given back.
 const KEPT_MAX: usize = 8;
+const KEPT_BYTES_MAX: usize = 2 * CHUNK_BYTES;
+
+/// A chunk that has grown to this size is followed by another, so that no buffer is large without need.
+pub(super) const CHUNK_BYTES: usize = 256 << 10;
 
 impl Buffers {
     fn take_back(&self, mut chunk: Chunk) {
         chunk.text.clear();
         chunk.slots.clear();
         let mut kept = self.0.lock();
-        if kept.len() < KEPT_MAX {
+        if kept.len() < KEPT_MAX && chunk.bytes.capacity() <= KEPT_BYTES_MAX {
             kept.push(chunk);
         }
     }
@@ -116,5 +120,34 @@ impl Buffers {
         let mut chunk = self.0.lock().pop().unwrap_or_default();
         chunk.home = Some(Arc::clone(self));
         chunk
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sheet::Sheet;
+    use super::*;
+
+    fn kept_after(bytes: usize) -> usize {
+        let buffers = Arc::<Buffers>::default();
+        let mut sheet = Sheet::new(&buffers);
+        sheet.room(bytes);
+        drop(sheet);
+        buffers.0.lock().len()
+    }
+
+    #[test]
+    fn buffers_are_used_again_unless_they_are_very_large() {
+        assert_eq!(kept_after(CHUNK_BYTES / 2), 0);
+        assert_eq!(kept_after(CHUNK_BYTES), 1);
+        assert_eq!(kept_after(20 * CHUNK_BYTES), 0);
+    }
+
+    #[test]
+    fn no_more_buffers_are_kept_than_are_of_use() {
+        let buffers = Arc::<Buffers>::default();
+        let chunks: Vec<Chunk> = (0..3 * KEPT_MAX).map(|_| buffers.take()).collect();
+        drop(chunks);
+        assert_eq!(buffers.0.lock().len(), KEPT_MAX);
     }
 }

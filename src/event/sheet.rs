@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::batch::Batch;
-use super::chunk::{Buffers, Chunk, Slot};
+use super::chunk::{Buffers, CHUNK_BYTES, Chunk, Slot};
 use super::recorded::Outline;
 
 /// A batch that is being filled. What a store reads from its files is read into a sheet; events that are found there are
@@ -20,10 +20,7 @@ pub(crate) struct Sheet {
     taken: usize,
 }
 
-/// What is read into one chunk, as a rule; from that size on, its buffers are used again.
-pub(crate) const SHEET_BYTES: usize = 256 << 10;
-
-/// Of how many bytes that were read one has to be an event's, for them to be kept as they are.
+/// Of how many bytes that a batch keeps alive one has to be an event's; otherwise what is an event's is copied.
 const WASTE: usize = 4;
 
 impl Sheet {
@@ -46,7 +43,7 @@ impl Sheet {
 
     /// Whether so many more bytes are too many for one chunk.
     pub(crate) fn is_full_with(&self, more: usize) -> bool {
-        self.filled > 0 && self.filled + more > SHEET_BYTES
+        self.filled > 0 && self.filled + more > CHUNK_BYTES
     }
 
     /// Begins with buffers that were used before, if nothing was read yet.
@@ -60,7 +57,7 @@ impl Sheet {
     /// Room for so many bytes behind those that were read.
     pub(crate) fn room(&mut self, bytes: usize) -> &mut [u8] {
         let end = self.filled + bytes;
-        if end >= SHEET_BYTES && self.filled == 0 {
+        if end >= CHUNK_BYTES && self.filled == 0 {
             self.expect_much();
         }
         if self.chunk.bytes.len() < end {
@@ -87,12 +84,12 @@ impl Sheet {
 
     /// Ends with what was read so far, apart from what was taken of it.
     pub(crate) fn turn(&mut self) {
-        let (filled, taken) = (self.filled, self.taken);
-        (self.filled, self.taken) = (0, 0);
+        self.filled = 0;
+        let taken = std::mem::take(&mut self.taken);
         if self.chunk.slots.is_empty() {
             return;
         }
-        let mut chunk = match taken < filled / WASTE {
+        let mut chunk = match taken < self.chunk.bytes.len() / WASTE {
             true => self.chunk.part(),
             false => std::mem::take(&mut self.chunk),
         };

@@ -207,6 +207,8 @@ impl Recent {
             postings.truncate(from);
         }
         self.places_of.retain(|_, place| !self.postings[*place].all().is_empty());
+        // Those of new terms are the last ones. Nobody knows them any more, and writes may fail without end.
+        while self.postings.pop_if(|last| last.all().is_empty()).is_some() {}
         self.latest.retain(|_, (.., address)| *address < from);
         self.types.retain(|hash| self.places_of.contains_key(hash));
         self.memo = Memo::default();
@@ -279,5 +281,44 @@ impl Hasher for AlreadyHashed {
     fn write_u64(&mut self, hash: u64) {
         // The table looks at the uppermost bits, too, which a 48-bit hash leaves empty.
         self.0 = hash | hash << 48;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::event::{CommitPlace, NewEvent, Placement};
+    use crate::id::{EventId, EventType};
+    use crate::position::Position;
+
+    fn add(recent: &mut Recent, at: u32, stream: &str) {
+        let placement = Placement {
+            stream: stream.parse().unwrap(),
+            version: Version::new(1),
+            position: Position::new(1),
+            recorded_at: DateTime::UNIX_EPOCH,
+            id: EventId::random(),
+            commit: CommitPlace { ordinal: 0, count: 1 },
+        };
+        let event = NewEvent::new(EventType::new("X").unwrap(), &7).unwrap();
+        recent.add(&RecordedEvent::new(&placement, &event), (Address::new(1, at), 100));
+    }
+
+    #[test]
+    fn writes_that_fail_leave_nothing_behind() {
+        let mut recent = Recent::new(Terms::of_store([7; 16]));
+        add(&mut recent, 100, "a/1");
+        let (terms, postings) = (recent.term_count(), recent.postings.len());
+        for number in 0..100 {
+            add(&mut recent, 200, &format!("b/{number}"));
+            recent.truncate(Address::new(1, 200));
+            assert_eq!((recent.term_count(), recent.postings.len()), (terms, postings));
+        }
+        add(&mut recent, 200, "a/1");
+        let found =
+            recent.seek(recent.terms.stream("a/1"), Address::new(1, 101), Direction::Forwards);
+        assert_eq!(found, Some(Address::new(1, 200)));
     }
 }
