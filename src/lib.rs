@@ -128,8 +128,8 @@
 //!
 //! * A fold that adds with `+` panics on overflow in a debug build and wraps in a release build, as everywhere in Rust.
 //!   In the first case nothing is written; the second is yours to rule out.
-//! * Payloads are JSON: a float that is not a number is refused, except inside an `Option`, where JSON has only `null`
-//!   for it and it reads back as `None`.
+//! * Payloads are JSON unless a store is made with [`Encoding::Binary`]. In JSON a float that is not a number is refused,
+//!   except inside an `Option`, where JSON has only `null` for it and it reads back as `None`.
 //! * Two aggregate types with the same [`TYPE`](Aggregate::TYPE) share their streams.
 //! * Iterators do not get past an event that they cannot read: they return the same error again. Stop at the first.
 //!
@@ -141,11 +141,13 @@
 //!
 //! # Features
 //!
+//! * `binary`: payloads in [`Encoding::Binary`], compact and fast. Brings no dependencies. Off by default.
 //! * `sqlite`: projections into SQLite, `projection::Sqlite`. Brings rusqlite, and compiles SQLite. Off by default.
 //! * `tracing`: what is done and how long it takes, as spans of the crate tracing. Off by default, and costs nothing then.
 //! * `testing`: the contract suite for stores, `testing::contract`. Brings proptest. Off by default.
 
 mod bytes;
+mod payload;
 mod trace;
 pub mod id;
 mod position;
@@ -188,7 +190,7 @@ pub use at::At;
 pub use backoff::Backoff;
 pub use clock::{Clock, SystemClock};
 pub use error::{Error, ErrorKind};
-pub use event::{Batch, Metadata, NewEvent, RecordedEvent, Tags};
+pub use event::{Batch, Encoding, Metadata, NewEvent, RecordedEvent, Tags};
 pub use id::StreamId;
 pub use position::{Position, SchemaVersion, Version};
 pub use progress::Progress;

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::shape::{Name, Shape};
-use super::upcasters::{Failure, Rule, Target, Upcasters};
+use super::upcasters::{Failure, Rule, Target, Upcasted, Upcasters};
 use crate::error::{Error, ErrorKind};
 use crate::id::EventType;
+use crate::payload::Encoding;
 use crate::position::SchemaVersion;
 
 /// For each stored type that has a history, its rules: the rule at index `n` reads version `n + 1`.
@@ -18,9 +19,10 @@ pub(super) struct Chains {
 /// More rules than any history has; it bounds how deep they can lead.
 const RULES_MAX: usize = 1_000;
 
-/// An event in a shape that the aggregate reads.
+/// An event on its way to a shape that the aggregate reads.
 pub(super) struct Current {
     pub(super) event_type: String,
+    pub(super) encoding: Encoding,
     pub(super) payload: Vec<u8>,
 }
 
@@ -207,43 +209,35 @@ impl Chains {
     /// Brings a stored event up to date: to one event, several or none.
     pub(super) fn upcast(
         &self,
-        event_type: &str,
+        stored: Current,
         version: SchemaVersion,
-        payload: &[u8],
     ) -> Result<Vec<Current>, Error> {
-        let known = self.end(event_type);
+        let known = self.end(&stored.event_type);
         if version > known {
             return Err(Error::new(ErrorKind::NewerSchema { known }));
         }
         let mut current = Vec::new();
-        self.apply(event_type, version.get(), payload.to_vec(), &mut current)?;
+        self.apply(stored, version.get(), &mut current)?;
         Ok(current)
     }
 
-    fn apply(
-        &self,
-        event_type: &str,
-        version: u32,
-        payload: Vec<u8>,
-        current: &mut Vec<Current>,
-    ) -> Result<(), Error> {
-        let Some(rule) = self.rule(event_type, version) else {
-            current.push(Current { event_type: event_type.to_owned(), payload });
+    fn apply(&self, old: Current, version: u32, current: &mut Vec<Current>) -> Result<(), Error> {
+        let Some(rule) = self.rule(&old.event_type, version) else {
+            current.push(old);
             return Ok(());
         };
         let failed = |source: Failure| {
-            let detail = format!("the one that reads {event_type} v{version}");
+            let detail = format!("the one that reads {} v{version}", old.event_type);
             Error::new(ErrorKind::Upcast).detail(detail).caused_by(source)
         };
-        for upcasted in (rule.convert)(&payload).map_err(failed)? {
-            let declared = |target: &&Target| target.event_type == upcasted.event_type;
+        for upcasted in (rule.convert)(old.encoding, &old.payload).map_err(failed)? {
+            let Upcasted { event_type, encoding, payload } = upcasted;
+            let declared = |target: &&Target| target.event_type == event_type;
             let Some(target) = rule.targets.iter().find(declared) else {
-                return Err(failed(
-                    format!("{} is not among its targets", upcasted.event_type).into(),
-                ));
+                return Err(failed(format!("{event_type} is not among its targets").into()));
             };
-            let payload = upcasted.payload.map_err(|source| failed(source.into()))?;
-            self.apply(&target.event_type, target.version, payload, current)?;
+            let payload = payload.map_err(|source| failed(source.into()))?;
+            self.apply(Current { event_type, encoding, payload }, target.version, current)?;
         }
         Ok(())
     }
@@ -262,7 +256,6 @@ mod tests {
     use serde::Deserialize;
     use serde_json::{Value, json};
 
-    use super::super::upcasters::Upcasted;
     use super::*;
 
     #[derive(Deserialize)]
@@ -279,6 +272,11 @@ mod tests {
             assert_eq!(*error.kind(), ErrorKind::Upcasters);
             error.to_string()
         })
+    }
+
+    fn stored(event_type: &str) -> Current {
+        let (event_type, payload) = (event_type.to_owned(), b"0".to_vec());
+        Current { event_type, encoding: Encoding::Json, payload }
     }
 
     fn same(value: Value) -> Value {
@@ -335,7 +333,7 @@ mod tests {
         .unwrap();
         let upcast = |event_type: &str, version: u32| {
             let version = SchemaVersion::new(version).unwrap();
-            let current = chains.upcast(event_type, version, b"0").ok().unwrap();
+            let current = chains.upcast(stored(event_type), version).ok().unwrap();
             let shown = current
                 .iter()
                 .map(|c| format!("{} {}", c.event_type, String::from_utf8_lossy(&c.payload)));
@@ -357,7 +355,7 @@ mod tests {
         let chains =
             chains(Upcasters::new().split("X", 1, ["A"], |_: Value| vec![Upcasted::new("B", &0)]))
                 .unwrap();
-        let refused = chains.upcast("X", SchemaVersion::FIRST, b"0").err().unwrap();
+        let refused = chains.upcast(stored("X"), SchemaVersion::FIRST).err().unwrap();
         assert_eq!(*refused.kind(), ErrorKind::Upcast);
         let source = std::error::Error::source(&refused).unwrap();
         assert_eq!(source.to_string(), "B is not among its targets");

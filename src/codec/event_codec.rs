@@ -7,13 +7,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::chains::{Chains, Current};
-use super::decode::decode;
-use super::encode::encode;
 use super::shape::{Name, Shape};
 use super::upcasters::Upcasters;
 use crate::error::{Error, ErrorKind};
 use crate::event::{NewEvent, RecordedEvent};
 use crate::id::EventType;
+use crate::payload::{Encoding, Fault, decode_variant, encode_variant};
 use crate::position::SchemaVersion;
 
 /// Turns events of type `E` into stored ones and back, whatever they were called and however they were shaped.
@@ -59,22 +58,23 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
     /// What is to be stored for an event, and the event as it will be read back.
     ///
     /// Whatever does not read back is refused here, before it is written: a variant whose name is not among those that
-    /// are read, a value whose JSON is not one of its type.
-    pub(crate) fn encode(&self, event: &E) -> Result<(NewEvent, E), Error> {
+    /// are read, a value whose payload is not one of its type.
+    pub(crate) fn encode(&self, encoding: Encoding, event: &E) -> Result<(NewEvent, E), Error> {
         let refuse = || Error::new(ErrorKind::Encode);
-        let (name, payload) = encode(event).map_err(|source| refuse().caused_by(source))?;
+        let (name, payload) = encode_variant(encoding, event)
+            .map_err(|source| refuse().caused_by(source.into_source()))?;
         let Some((event_type, schema)) = self.stamps.get(&*name) else {
             return Err(
                 refuse().detail(format!("the variant is written as {name:?}, which is not read"))
             );
         };
-        let read_back = decode(&name, &payload).map_err(|source| {
+        let read_back = decode_variant(encoding, &name, &payload).map_err(|source| {
             refuse()
                 .of_event(event_type.clone(), *schema)
                 .detail("it does not read back")
-                .caused_by(source)
+                .caused_by(source.into_source())
         })?;
-        Ok((NewEvent::from_valid_json(event_type.clone(), *schema, payload), read_back))
+        Ok((NewEvent::of_valid(event_type.clone(), *schema, encoding, payload), read_back))
     }
 
     /// What a stored event means today.
@@ -89,7 +89,7 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
         if !is_current {
             return self.decode_old(stored).map(Decoded::Upcast);
         }
-        match decode(name, stored.payload()) {
+        match decode_variant(stored.encoding(), name, stored.payload()) {
             Ok(event) => Ok(Decoded::Current(event)),
             Err(source) => Err(self.undecodable(stored, source)),
         }
@@ -101,22 +101,31 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
         if !self.knows(name) {
             return Err(of_stored(Error::new(ErrorKind::UnknownEvent), stored));
         }
-        let upcasted = self.chains.upcast(name, stored.schema(), stored.payload());
+        let old = Current {
+            event_type: name.to_owned(),
+            encoding: stored.encoding(),
+            payload: stored.payload().to_vec(),
+        };
+        let upcasted = self.chains.upcast(old, stored.schema());
         let current = upcasted.map_err(|error| of_stored(error, stored))?;
-        let event = |current: Current| match decode(&current.event_type, &current.payload) {
-            Ok(event) => Ok((current.event_type, event)),
+        let event = |Current { event_type, encoding, payload }| match decode_variant(
+            encoding,
+            &event_type,
+            &payload,
+        ) {
+            Ok(event) => Ok((event_type, event)),
             Err(source) => Err(of_stored(Error::new(ErrorKind::Decode), stored)
-                .detail(format!("after it was upcast to {}", current.event_type))
-                .caused_by(source)),
+                .detail(format!("after it was upcast to {event_type}"))
+                .caused_by(source.into_source())),
         };
         current.into_iter().map(event).collect()
     }
 
     #[cold]
-    fn undecodable(&self, stored: &RecordedEvent<'_>, source: serde_json::Error) -> Error {
+    fn undecodable(&self, stored: &RecordedEvent<'_>, source: Fault) -> Error {
         let known = self.shape.reads(stored.event_type());
         let kind = if known { ErrorKind::Decode } else { ErrorKind::UnknownEvent };
-        of_stored(Error::new(kind), stored).caused_by(source)
+        of_stored(Error::new(kind), stored).caused_by(source.into_source())
     }
 
     /// Whether events that were stored under this name are read, or were at some time.

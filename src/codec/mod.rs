@@ -6,8 +6,6 @@
 //! Names that changed and shapes that grew are brought up to date by [`Upcasters`] whenever events are read.
 
 mod shape;
-mod encode;
-mod decode;
 mod upcasters;
 mod chains;
 mod event_codec;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::payload::{Encoding, Fault, decode};
+
 /// The history of an aggregate's events: what each old shape turns into.
 ///
 /// Each rule names the stored type and the schema version that it reads. A type starts at version 1; each step, split
@@ -38,8 +40,8 @@ use serde::de::DeserializeOwned;
 ///     .discard("Noticed", 1);
 /// ```
 ///
-/// The closures take and give whatever reads and writes the JSON of a shape: a struct that stays as it is for ever,
-/// or `serde_json::Value` (which holds no integers beyond 64 bits).
+/// The closures take and give whatever reads and writes the payloads of a shape: a struct that stays as it is for ever,
+/// or `serde_json::Value` (which holds no integers beyond 64 bits, and sees a struct [in binary](crate::event::Encoding::Binary) as an array).
 ///
 /// The chain is checked when a [`Repository`](crate::Repository) is made: a gap, a duplicate, a cycle, or a rule that leads to a type
 /// the aggregate does not read is an error of the kind [`Upcasters`](crate::ErrorKind::Upcasters).
@@ -74,6 +76,7 @@ impl From<(&str, u32)> for Target {
 #[derive(Debug)]
 pub struct Upcasted {
     pub(super) event_type: String,
+    pub(super) encoding: Encoding,
     pub(super) payload: Result<Vec<u8>, serde_json::Error>,
 }
 
@@ -81,13 +84,14 @@ impl Upcasted {
     /// An event of this type; the version of its shape is the one that the split declares for the type.
     #[must_use]
     pub fn new<T: Serialize + ?Sized>(event_type: &str, payload: &T) -> Self {
-        Self { event_type: event_type.to_owned(), payload: serde_json::to_vec(payload) }
+        let (event_type, payload) = (event_type.to_owned(), serde_json::to_vec(payload));
+        Self { event_type, encoding: Encoding::Json, payload }
     }
 }
 
 /// Why an upcaster failed: anything that is an error.
 pub(super) type Failure = Box<dyn StdError + Send + Sync>;
-type Convert = dyn Fn(&[u8]) -> Result<Vec<Upcasted>, Failure> + Send + Sync;
+type Convert = dyn Fn(Encoding, &[u8]) -> Result<Vec<Upcasted>, Failure> + Send + Sync;
 
 /// What a stored type and version turns into.
 #[derive(Clone)]
@@ -138,8 +142,8 @@ impl Upcasters {
     ) -> Self {
         let name = event_type.to_owned();
         let target = (event_type, version.saturating_add(1)).into();
-        self.rule(event_type, Some(version), vec![target], move |payload| {
-            let old = serde_json::from_slice(payload)?;
+        self.rule(event_type, Some(version), vec![target], move |encoding, payload| {
+            let old = decode(encoding, payload).map_err(Fault::into_source)?;
             Ok(vec![Upcasted::new(&name, &upcast(old).map_err(Into::into)?)])
         })
     }
@@ -149,8 +153,9 @@ impl Upcasters {
     pub fn rename(self, from: &str, to: impl Into<Target>) -> Self {
         let target = to.into();
         let name = target.event_type.clone();
-        self.rule(from, None, vec![target], move |payload| {
-            Ok(vec![Upcasted { event_type: name.clone(), payload: Ok(payload.to_vec()) }])
+        self.rule(from, None, vec![target], move |encoding, payload| {
+            let (event_type, payload) = (name.clone(), Ok(payload.to_vec()));
+            Ok(vec![Upcasted { event_type, encoding, payload }])
         })
     }
 
@@ -179,15 +184,16 @@ impl Upcasters {
         upcast: impl Fn(Old) -> Result<Vec<Upcasted>, E> + Send + Sync + 'static,
     ) -> Self {
         let targets = targets.into_iter().map(Into::into).collect();
-        self.rule(event_type, Some(version), targets, move |payload| {
-            upcast(serde_json::from_slice(payload)?).map_err(Into::into)
+        self.rule(event_type, Some(version), targets, move |encoding, payload| {
+            let old = decode(encoding, payload).map_err(Fault::into_source)?;
+            upcast(old).map_err(Into::into)
         })
     }
 
     /// Version `version` of `event_type` means nothing any more. Its events keep their versions and positions and are
     /// not seen.
     pub fn discard(self, event_type: &str, version: u32) -> Self {
-        self.rule(event_type, Some(version), Vec::new(), |_| Ok(Vec::new()))
+        self.rule(event_type, Some(version), Vec::new(), |_, _| Ok(Vec::new()))
     }
 
     fn rule(
@@ -195,7 +201,7 @@ impl Upcasters {
         event_type: &str,
         version: Option<u32>,
         targets: Vec<Target>,
-        convert: impl Fn(&[u8]) -> Result<Vec<Upcasted>, Failure> + Send + Sync + 'static,
+        convert: impl Fn(Encoding, &[u8]) -> Result<Vec<Upcasted>, Failure> + Send + Sync + 'static,
     ) -> Self {
         let (event_type, convert) = (event_type.to_owned(), Arc::new(convert));
         self.rules.push(Rule { event_type, version, targets, convert });

@@ -17,3 +17,5 @@ pub use recorded::{CommitPlace, Placement, RecordedEvent};
 pub(crate) use recorded::{GAP, Outline};
 pub(crate) use sheet::Sheet;
 pub use tags::Tags;
+
+pub use crate::payload::Encoding;

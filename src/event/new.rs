@@ -9,9 +9,10 @@ use super::metadata::Metadata;
 use super::tags::Tags;
 use crate::error::{Error, ErrorKind};
 use crate::id::{EventId, EventType};
+use crate::payload::{Encoding, encode};
 use crate::position::SchemaVersion;
 
-/// An event that is to be recorded: a type, a JSON payload, and what is known about it.
+/// An event that is to be recorded: a type, a payload, and what is known about it.
 ///
 /// ```
 /// use annals::{NewEvent, id::EventType};
@@ -26,7 +27,8 @@ pub struct NewEvent {
     id: Option<EventId>,
     event_type: EventType,
     schema: SchemaVersion,
-    /// One JSON value, complete and valid.
+    encoding: Encoding,
+    /// One value, complete and valid.
     payload: Vec<u8>,
     metadata: Arc<Metadata>,
     tags: Tags,
@@ -35,9 +37,19 @@ pub struct NewEvent {
 impl NewEvent {
     /// An event whose payload is `value` as JSON.
     pub fn new<T: Serialize + ?Sized>(event_type: EventType, value: &T) -> Result<Self, Error> {
-        match serde_json::to_vec(value) {
-            Ok(payload) => Ok(Self::from_valid_json(event_type, SchemaVersion::FIRST, payload)),
-            Err(source) => Err(no_json(event_type, source)),
+        Self::encoded(Encoding::Json, event_type, value)
+    }
+
+    /// An event whose payload is `value` in this encoding. What serializes in binary is not always read back
+    /// ([`Encoding::Binary`]); for the events of aggregates a repository makes sure of it, here the caller does.
+    pub fn encoded<T: Serialize + ?Sized>(
+        encoding: Encoding,
+        event_type: EventType,
+        value: &T,
+    ) -> Result<Self, Error> {
+        match encode(encoding, value) {
+            Ok(payload) => Ok(Self::of_valid(event_type, SchemaVersion::FIRST, encoding, payload)),
+            Err(source) => Err(no_payload(event_type, source.into_source())),
         }
     }
 
@@ -46,20 +58,26 @@ impl NewEvent {
     pub fn from_json(event_type: EventType, payload: impl AsRef<[u8]>) -> Result<Self, Error> {
         let text = match std::str::from_utf8(payload.as_ref()) {
             Ok(text) => text.trim_matches([' ', '\t', '\r', '\n']),
-            Err(source) => return Err(no_json(event_type, source)),
+            Err(source) => return Err(no_payload(event_type, source)),
         };
         match serde_json::from_str::<IgnoredAny>(text) {
-            Ok(_) => Ok(Self::from_valid_json(event_type, SchemaVersion::FIRST, text.into())),
-            Err(source) => Err(no_json(event_type, source)),
+            Ok(_) => {
+                let (first, payload) = (SchemaVersion::FIRST, text.into());
+                Ok(Self::of_valid(event_type, first, Encoding::Json, payload))
+            }
+            Err(source) => Err(no_payload(event_type, source)),
         }
     }
 
-    pub(crate) fn from_valid_json(
+    /// An event whose payload is known to be a value in this encoding.
+    pub(crate) fn of_valid(
         event_type: EventType,
         schema: SchemaVersion,
+        encoding: Encoding,
         payload: Vec<u8>,
     ) -> Self {
-        Self { id: None, event_type, schema, payload, metadata: Arc::default(), tags: Tags::none() }
+        let (metadata, tags) = (Arc::default(), Tags::none());
+        Self { id: None, event_type, schema, encoding, payload, metadata, tags }
     }
 
     /// Gives the event an id of the caller's own, which makes its append repeatable: a commit that is sent again
@@ -105,7 +123,13 @@ impl NewEvent {
         self.schema
     }
 
-    /// The payload: one JSON value.
+    /// How the payload is encoded.
+    #[must_use]
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// The payload: one value, in its [encoding](Self::encoding).
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.payload
@@ -123,6 +147,9 @@ impl NewEvent {
     }
 }
 
-fn no_json(event_type: EventType, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+fn no_payload(
+    event_type: EventType,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> Error {
     Error::new(ErrorKind::Encode).of_event(event_type, SchemaVersion::FIRST).caused_by(source)
 }

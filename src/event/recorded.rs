@@ -4,13 +4,16 @@ use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::metadata::{EncodedMetadata, Metadata};
 use super::new::NewEvent;
 use super::tags;
 use crate::bytes::is_ascii;
+use crate::error::{Error, ErrorKind};
 use crate::id::{CorrelationId, EventId, EventType, StreamId, StreamRef, Tag};
+use crate::payload::{self, Encoding};
 use crate::position::{Position, SchemaVersion, Version};
 
 /// Where and when a store records an event.
@@ -67,6 +70,7 @@ pub struct RecordedEvent<'a> {
     pub(super) id: EventId,
     pub(super) commit: CommitPlace,
     pub(super) schema: SchemaVersion,
+    pub(super) encoding: Encoding,
     /// The text of a [`StreamId`].
     pub(super) stream: Cow<'a, str>,
     /// The text of an [`EventType`].
@@ -90,6 +94,7 @@ pub(crate) struct Outline {
     pub(crate) id: EventId,
     pub(crate) commit: CommitPlace,
     pub(crate) schema: SchemaVersion,
+    pub(crate) encoding: Encoding,
     pub(crate) stream: usize,
     pub(crate) event_type: usize,
     pub(crate) tags: usize,
@@ -141,6 +146,7 @@ impl<'a> RecordedEvent<'a> {
             id: placement.id,
             commit: placement.commit,
             schema: event.schema(),
+            encoding: event.encoding(),
             stream: placement.stream.as_str().into(),
             event_type: event.event_type().as_str().into(),
             tags: event.tags().joined().into(),
@@ -162,6 +168,7 @@ impl<'a> RecordedEvent<'a> {
             id: outline.id,
             commit: outline.commit,
             schema: outline.schema,
+            encoding: outline.encoding,
             stream: Cow::Borrowed(stream),
             event_type: Cow::Borrowed(event_type),
             tags: Cow::Borrowed(tags),
@@ -185,6 +192,7 @@ impl<'a> RecordedEvent<'a> {
             recorded_at: recorded_at.timestamp_micros(),
             id,
             schema: SchemaVersion::FIRST,
+            encoding: Encoding::Json,
             stream: stream.into(),
             event_type: GAP.into(),
             tags: "".into(),
@@ -214,6 +222,7 @@ impl RecordedEvent<'_> {
             id: self.id,
             commit: self.commit,
             schema: self.schema,
+            encoding: self.encoding,
             stream,
             event_type,
             tags,
@@ -259,7 +268,36 @@ impl RecordedEvent<'_> {
         self.schema
     }
 
-    /// The stored payload: one JSON value.
+    /// How the payload is encoded.
+    #[must_use]
+    #[inline]
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// The payload as a value of some type, whatever its encoding; as it was stored, without upcasting.
+    ///
+    /// ```
+    /// # use annals::{Annals, NewEvent, StreamId, id::EventType, store::{Commit, EventStore as _, MemoryStore, Query}};
+    /// # let store = MemoryStore::new();
+    /// # let event = NewEvent::new(EventType::new("Deposited")?, &serde_json::json!({ "cents": 5 }))?;
+    /// # store.append(Commit::new().append(&"account/1".parse()?, [event]))?;
+    /// let (batch, _) = store.read(&Query::all())?;
+    /// let payload: serde_json::Value = batch.iter().next().expect("one event").decode()?;
+    /// assert_eq!(payload["cents"], 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        payload::decode(self.encoding, &self.payload).map_err(|source| {
+            Error::new(ErrorKind::Decode)
+                .in_stream(self.stream().to_stream_id())
+                .at_position(self.position)
+                .of_event(self.to_event_type(), self.schema)
+                .caused_by(source.into_source())
+        })
+    }
+
+    /// The stored payload: one value, in its [encoding](Self::encoding).
     #[must_use]
     #[inline]
     pub fn payload(&self) -> &[u8] {
@@ -381,6 +419,7 @@ impl RecordedEvent<'_> {
             id: self.id,
             commit: self.commit,
             schema: self.schema,
+            encoding: self.encoding,
             stream: self.stream.into_owned().into(),
             event_type: self.event_type.into_owned().into(),
             tags: self.tags.into_owned().into(),
@@ -394,6 +433,7 @@ impl RecordedEvent<'_> {
     pub fn has_content_of(&self, event: &NewEvent) -> bool {
         self.event_type == event.event_type().as_str()
             && self.schema == event.schema()
+            && self.encoding == event.encoding()
             && *self.payload == *event.payload()
             && self.tags == event.tags().joined()
             && self.metadata == EncodedMetadata::encode(event.metadata())
@@ -413,6 +453,7 @@ impl fmt::Debug for RecordedEvent<'_> {
             .field("version", &self.version.get())
             .field("event_type", &self.event_type)
             .field("schema", &self.schema.get())
+            .field("encoding", &self.encoding)
             .field("payload", &String::from_utf8_lossy(&self.payload))
             .field("id", &self.id)
             .field("recorded_at", &self.recorded_at())

@@ -108,7 +108,8 @@ impl<A: Aggregate> Stage<A> {
         event: &A::Event,
     ) -> Result<(NewEvent, A::Event), Error> {
         let in_stream = |error: Error| error.in_stream(self.stream.clone());
-        let (write, event) = binding.codec.encode(event).map_err(in_stream)?;
+        let encoding = binding.backing.store.identity().encoding;
+        let (write, event) = binding.codec.encode(encoding, event).map_err(in_stream)?;
         let mut tags = A::tags(&event).map_err(|source| in_stream(source.into()))?;
         if let Some(mark) = mark {
             tags = tags.with(mark);

@@ -21,6 +21,7 @@ use crate::clock::{Clock, SystemClock, to_micros};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Batch, CommitPlace, GAP, NewEvent, Placement, RecordedEvent};
 use crate::id::{CorrelationId, EventId, FreshEventIds, StreamId, Tag};
+use crate::payload::Encoding;
 use crate::position::{Position, Version};
 
 /// Keeps events in memory, as strictly as a store on disk would; they are gone when it is dropped.
@@ -47,6 +48,13 @@ impl MemoryStore {
     pub fn with(clock: impl Clock, limits: Limits) -> Self {
         let (identity, clock) = (Identity::new(Uuid::new_v4()), Arc::new(clock));
         Self { identity, clock, limits, log: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Says how the payloads of aggregates' events are encoded; [`Encoding::Json`] unless said otherwise.
+    #[must_use]
+    pub fn encoding(mut self, encoding: Encoding) -> Self {
+        self.identity.encoding = encoding;
+        self
     }
 
     fn open_log(&self) -> Result<parking_lot::MutexGuard<'_, Log>, Error> {

@@ -13,6 +13,7 @@ use crate::codec::EventCodec;
 use crate::error::{Error, with_sources};
 use crate::event::{Metadata, NewEvent};
 use crate::id::{EventType, StreamId};
+use crate::payload::Encoding;
 use crate::position::SchemaVersion;
 use crate::repository::{ExecuteError, Outcome, Repository};
 use crate::store::{AppendError, Commit, Expected};
@@ -191,7 +192,7 @@ pub(super) fn beginning() -> DateTime<Utc> {
 /// What is stored for an event.
 #[track_caller]
 pub(super) fn encode<A: Aggregate>(codec: &EventCodec<A::Event>, event: &A::Event) -> NewEvent {
-    let (new, event) = succeed(codec.encode(event));
+    let (new, event) = succeed(codec.encode(Encoding::Json, event));
     new.with_tags(succeed(A::tags(&event).map_err(Error::from)))
 }
 

@@ -12,6 +12,7 @@ use crate::codec::{Content, EventCodec, Name};
 use crate::error::{Error, with_sources};
 use crate::event::{CommitPlace, NewEvent, Placement, RecordedEvent};
 use crate::id::{Category, EventId, EventType, StreamId};
+use crate::payload::Encoding;
 use crate::position::{Position, SchemaVersion, Version};
 
 /// A file beside the tests that holds what the events of an aggregate type look like, and a test that fails when
@@ -143,7 +144,7 @@ impl SchemaLock {
         let codec = EventCodec::<A::Event>::new(A::upcasters())?;
         let (mut now, mut sampled) = (current::<A>(&codec), BTreeSet::new());
         for event in samples {
-            let stored = Form::from(&codec.encode(&event)?.0);
+            let stored = Form::from(&codec.encode(Encoding::Json, &event)?.0);
             let variants = codec.variants(std::slice::from_ref(&stored.event))?;
             // Under an alias the same event may have been stored.
             for (name, version) in
@@ -311,7 +312,9 @@ fn meaning<A: Aggregate>(stored: &Form) -> Result<Vec<Form>, Error> {
     };
     let decoded = codec.decode(&RecordedEvent::new(&placement, &event.with_schema(schema)))?;
     let mut forms = Vec::new();
-    decoded.for_each(|event| forms.push(codec.encode(&event).map(|(event, _)| Form::from(&event))));
+    decoded.for_each(|event| {
+        forms.push(codec.encode(Encoding::Json, &event).map(|(event, _)| Form::from(&event)))
+    });
     forms.into_iter().collect()
 }
 

@@ -121,7 +121,7 @@ fn follow(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{NewEvent, Tags};
+    use crate::event::{Encoding, NewEvent, Tags};
     use crate::id::{EventType, StreamId, Tag};
     use crate::position::SchemaVersion;
     use crate::store::{Commit, Events, Expected, MemoryStore, Query};
@@ -132,7 +132,8 @@ mod tests {
         let (source, copied, appended) =
             (MemoryStore::new(), MemoryStore::new(), MemoryStore::new());
         let reserved = EventType::stored("$noted").unwrap();
-        let event = NewEvent::from_valid_json(reserved, SchemaVersion::FIRST, b"null".to_vec());
+        let event =
+            NewEvent::of_valid(reserved, SchemaVersion::FIRST, Encoding::Json, b"null".to_vec());
         let event = event.with_tags(Tags::from(Tag::stored("$mark").unwrap()));
         let stream = StreamId::stored("$annals/1").unwrap();
         source.append(Commit::new().write(stream, Expected::Any, [event])).unwrap();

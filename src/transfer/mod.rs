@@ -56,6 +56,8 @@
 //! * `payload` is the JSON that was stored, byte for byte. A payload that was stored with line breaks between its parts
 //!   would break the line; in its place stands `payload_text`, the same bytes as a JSON string (in `jq`:
 //!   `if has("payload") then .payload else (.payload_text | fromjson) end`).
+//! * A payload [in binary](crate::Encoding::Binary) stands in `payload_binary`, each byte as two hexadecimal digits, and is binary again where
+//!   it is imported, whatever the store's own encoding.
 //! * A reader passes over blank lines, and takes the payload as it stands in the line, so what another tool formats anew is stored anew. Other fields may
 //!   come in any order; one that it does not know is refused, lest anything be lost in silence.
 //!

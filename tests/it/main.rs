@@ -8,6 +8,8 @@ mod atomically;
 mod backup;
 mod bad_input;
 mod beside_a_writer;
+#[cfg(feature = "binary")]
+mod binary;
 mod cached;
 mod chance;
 #[cfg(feature = "testing")]

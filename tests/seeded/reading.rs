@@ -182,9 +182,10 @@ pub(crate) const BUGS: &[Bug] = &[
         found_by: "newer",
         changes: &[(
             "store/file/record.rs",
-            "if kinds != [EVENT, JSON, 0] {",
+            "let encoding = encoding(kinds).ok_or_else(|| unknown(kinds))?;",
             r#"let any = crate::bug("an unknown kind of record is read like a known one");
-            if kinds != [EVENT, JSON, 0] && !any {"#,
+            let any = any.then_some(Encoding::Json);
+            let encoding = encoding(kinds).or(any).ok_or_else(|| unknown(kinds))?;"#,
         )],
     },
     Bug {

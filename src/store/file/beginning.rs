@@ -7,17 +7,18 @@
 //!  │ 8 B    │ u16    │ u16│ set u32  │ set u32   │ set u32  │ 16 B                 │
 //!  └────────┴────────┴────┴──────────┴───────────┴──────────┴──────────────────────┘
 //!  the store file:
-//!  0            40            56                64           124        128
-//!  ┌────────────┬─────────────┬─────────────────┬────────────┬──────────┐
-//!  │ beginning  │ parent's id │ parent position │ zeros      │ checksum │
-//!  │ 40 B       │ 16 B        │ u64             │ 60 B       │ u32      │
-//!  └────────────┴─────────────┴─────────────────┴────────────┴──────────┘
+//!  0            40            56                64      65           124        128
+//!  ┌────────────┬─────────────┬─────────────────┬───────┬────────────┬──────────┐
+//!  │ beginning  │ parent's id │ parent position │ codec │ zeros      │ checksum │
+//!  │ 40 B       │ 16 B        │ u64             │ u8    │ 59 B       │ u32      │
+//!  └────────────┴─────────────┴─────────────────┴───────┴────────────┴──────────┘
 //! ```
 
 use uuid::Uuid;
 
 use super::bytes::{Fields, checksum};
 use super::fault::Fault;
+use crate::payload::Encoding;
 use crate::position::Position;
 use crate::store::identity::Identity;
 
@@ -81,12 +82,28 @@ pub(super) fn decode(kind: Kind, bytes: &[u8]) -> Result<StoreId, Fault> {
     fields.array().ok_or(Fault::Short)
 }
 
+/// The number of an encoding, in a store file and in records.
+#[inline]
+pub(super) fn codec(encoding: Encoding) -> u8 {
+    match encoding {
+        Encoding::Json => 1,
+        Encoding::Binary => 2,
+    }
+}
+
+/// The encoding with this number.
+#[inline]
+pub(super) fn encoding_of(codec: u8) -> Option<Encoding> {
+    [Encoding::Json, Encoding::Binary].into_iter().find(|encoding| self::codec(*encoding) == codec)
+}
+
 /// A store file.
 pub(super) fn encode_store(identity: &Identity) -> Vec<u8> {
     let mut bytes = encode(Kind::Store, identity.id.into_bytes());
     let (parent, position) = identity.parent.unwrap_or((Uuid::nil(), Position::START));
     bytes.extend_from_slice(parent.as_bytes());
     bytes.extend_from_slice(&position.get().to_le_bytes());
+    bytes.push(codec(identity.encoding));
     bytes.resize(STORE_BYTES - 4, 0);
     let sum = checksum(0, &bytes);
     bytes.extend_from_slice(&sum.to_le_bytes());
@@ -107,7 +124,10 @@ pub(super) fn decode_store(bytes: &[u8]) -> Result<Identity, Fault> {
     let mut fields = Fields(&content[BEGINNING_BYTES..]);
     let parent = Uuid::from_bytes(fields.array().ok_or(Fault::Short)?);
     let position = Position::new(fields.u64().ok_or(Fault::Short)?);
-    Ok(Identity { id, parent: (!parent.is_nil()).then_some((parent, position)) })
+    let parent = (!parent.is_nil()).then_some((parent, position));
+    let codec = fields.u8().ok_or(Fault::Short)?;
+    let unknown = Fault::Unknown { what: "codec", number: codec.into() };
+    Ok(Identity { id, parent, encoding: encoding_of(codec).ok_or(unknown)? })
 }
 
 #[cfg(test)]
@@ -124,17 +144,21 @@ mod tests {
 
     #[test]
     fn a_store_file_is_laid_out_as_documented() {
-        let identity = Identity { id: Uuid::from_bytes(id()), parent: None };
+        let identity = Identity::new(Uuid::from_bytes(id()));
         let bytes = encode_store(&identity);
         assert_eq!(bytes.len(), STORE_BYTES);
         assert_eq!(crate::store::file::bytes::hex(&bytes[..64]), GOLDEN.replace(' ', ""));
-        assert_eq!(bytes[64..124], [0; 60]);
+        assert_eq!(bytes[64], 1);
+        assert_eq!(bytes[65..124], [0; 59]);
         assert_eq!(decode_store(&bytes), Ok(identity));
         let parent = Some((Uuid::from_bytes([7; 16]), Position::new(9)));
         let restored = encode_store(&Identity { parent, ..identity });
         let golden = format!("{}0900000000000000", "07".repeat(16));
         assert_eq!(crate::store::file::bytes::hex(&restored[40..64]), golden);
         assert_eq!(decode_store(&restored), Ok(Identity { parent, ..identity }));
+        let binary = Identity { encoding: Encoding::Binary, ..identity };
+        assert_eq!(encode_store(&binary)[64], 2);
+        assert_eq!(decode_store(&encode_store(&binary)), Ok(binary));
     }
 
     #[test]

@@ -100,7 +100,8 @@ impl FileStore {
         );
         let lock = lock(&*storage)?;
         let cache = Arc::new(Cache::new(options.cache_bytes));
-        let recovered = recover(storage, cache, options.recent_bytes).map_err(hint_at_copying)?;
+        let recovered = recover(storage, cache, options.recent_bytes, options.encoding)
+            .map_err(hint_at_copying)?;
         span.record("position", recovered.tip.head.get());
         span.record("clean", recovered.report.clean);
         let engine = Arc::new(Engine::new(recovered, options, lock));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::{Clock, SystemClock};
+use crate::payload::Encoding;
 use crate::store::commit::Limits;
 
 /// When an append is answered.
@@ -38,6 +39,7 @@ const WAITING_MAX: u64 = 8;
 pub struct FileOptions {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) limits: Limits,
+    pub(super) encoding: Encoding,
     pub(super) durability: Durability,
     pub(super) segment_bytes: u32,
     pub(super) recent_bytes: u32,
@@ -50,6 +52,7 @@ impl Default for FileOptions {
         Self {
             clock: Arc::new(SystemClock),
             limits: Limits::default(),
+            encoding: Encoding::default(),
             durability: Durability::default(),
             segment_bytes: 128 << 20,
             recent_bytes: 2 << 20,
@@ -69,6 +72,13 @@ impl FileOptions {
     /// How large things may be. What is stored already may be larger.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// How the payloads of aggregates' events are encoded in a store that is made; [`Encoding::Json`] unless said otherwise. A store
+    /// that is there keeps its encoding ([`Identity::encoding`](crate::store::Identity::encoding)).
+    pub fn encoding(mut self, encoding: Encoding) -> Self {
+        self.encoding = encoding;
         self
     }
 

@@ -12,15 +12,16 @@
 
 use uuid::Uuid;
 
+use super::beginning::{codec, encoding_of};
 use super::bytes::{Fields, checksum, put_varint};
 use super::fault::Fault;
 use crate::clock::is_time;
 use crate::event::{CommitPlace, Outline, RecordedEvent};
 use crate::id::EventId;
+use crate::payload::Encoding;
 use crate::position::{Position, SchemaVersion, Version};
 
 const EVENT: u8 = 1;
-const JSON: u8 = 1;
 
 /// No record is shorter.
 pub(super) const RECORD_BYTES_MIN: u32 = 35 + 9;
@@ -40,7 +41,7 @@ pub(super) struct Record<'a> {
 pub(super) fn encode(into: &mut Vec<u8>, seed: u32, event: &RecordedEvent<'_>) -> u32 {
     let (outline, start) = (event.outline(), into.len());
     into.extend_from_slice(&[0; 8]);
-    into.extend_from_slice(&[EVENT, JSON, 0]);
+    into.extend_from_slice(&[EVENT, codec(outline.encoding), 0]);
     into.extend_from_slice(&outline.recorded_at.to_le_bytes());
     into.extend_from_slice(outline.id.as_uuid().as_bytes());
     for number in [
@@ -75,7 +76,8 @@ pub(super) fn claimed_length(bytes: &[u8]) -> Result<u32, Fault> {
 
 /// The length of the record that may begin with these bytes, if all fixed fields are as in one.
 pub(super) fn may_begin(bytes: &[u8]) -> Option<u32> {
-    let is_event = bytes.get(8..11) == Some(&[EVENT, JSON, 0]);
+    let kinds = bytes.get(8..).and_then(|kinds| kinds.first_chunk());
+    let is_event = kinds.is_some_and(|kinds| encoding(*kinds).is_some());
     claimed_length(bytes).ok().filter(|_| is_event)
 }
 
@@ -99,10 +101,8 @@ impl Header {
             return Err(Fault::Checksum);
         }
         let kinds = part(head, 8);
-        if kinds != [EVENT, JSON, 0] {
-            return Err(unknown(kinds));
-        }
-        let Some(outline) = outline(head, Fields(fields)) else {
+        let encoding = encoding(kinds).ok_or_else(|| unknown(kinds))?;
+        let Some(outline) = outline(head, encoding, Fields(fields)) else {
             return Err(Fault::Wrong("the fields of a record do not fit"));
         };
         let header = Self { outline, length, checksum: sum };
@@ -128,11 +128,20 @@ impl Header {
     }
 }
 
+/// How the payload of an event of this kind, codec and flags is encoded, if they are known.
+#[inline]
+fn encoding(kinds: [u8; 3]) -> Option<Encoding> {
+    let [EVENT, codec, 0] = kinds else { return None };
+    encoding_of(codec)
+}
+
 #[cold]
-fn unknown(kinds: [u8; 3]) -> Fault {
-    let named = [("record kind", EVENT), ("codec", JSON), ("flags", 0)].into_iter().zip(kinds);
-    let mut unknown = named.filter(|((_, known), number)| known != number);
-    let ((what, _), number) = unknown.next().expect("one of them is");
+fn unknown([kind, codec, flags]: [u8; 3]) -> Fault {
+    let (what, number) = match () {
+        () if kind != EVENT => ("record kind", kind),
+        () if encoding_of(codec).is_none() => ("codec", codec),
+        () => ("flags", flags),
+    };
     Fault::Unknown { what, number: number.into() }
 }
 
@@ -143,7 +152,7 @@ fn part<const N: usize>(head: &[u8; HEAD_BYTES], at: usize) -> [u8; N] {
 }
 
 #[inline]
-fn outline(head: &[u8; HEAD_BYTES], mut fields: Fields<'_>) -> Option<Outline> {
+fn outline(head: &[u8; HEAD_BYTES], encoding: Encoding, mut fields: Fields<'_>) -> Option<Outline> {
     let recorded_at = i64::from_le_bytes(part(head, 11));
     let id = EventId::new(Uuid::from_bytes(part(head, 19)));
     let (position, version) = (fields.varint()?, fields.varint()?);
@@ -163,6 +172,7 @@ fn outline(head: &[u8; HEAD_BYTES], mut fields: Fields<'_>) -> Option<Outline> {
         id,
         commit: CommitPlace { ordinal, count },
         schema,
+        encoding,
         stream,
         event_type,
         tags,

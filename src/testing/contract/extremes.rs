@@ -6,12 +6,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::law::Law;
-use super::material::{event, id, stream, tag, tags, with_payload};
+use super::material::{event, event_type, id, stream, tag, tags, with_payload};
 use super::oracle::Verdict;
 use super::report::{Held, hold};
 use super::trial::Trial;
 use crate::error::ErrorKind;
-use crate::event::{Metadata, NewEvent};
+use crate::event::{Encoding, Metadata, NewEvent};
 use crate::id::{CorrelationId, EventId};
 use crate::position::{Position, SchemaVersion, Version};
 use crate::store::{Clause, Commit, Expected, Filter, Limits, Query};
@@ -87,7 +87,13 @@ fn strange_events() -> Vec<NewEvent> {
     let told = |metadata: Metadata| event("X").with_metadata(metadata);
     let payloads = ["\"\"", "{}", "[]", "-0.0", " { \"a\" : 1.50 } \n", "\"🦀\\u0000\""];
     let mut events: Vec<NewEvent> = payloads.map(|payload| with_payload("X", payload)).into();
+    // The same byte is the text `1` in JSON and the number 49 in binary.
+    let one = |encoding| {
+        NewEvent::of_valid(event_type("X"), SchemaVersion::FIRST, encoding, b"1".to_vec())
+    };
     events.extend([
+        one(Encoding::Json),
+        one(Encoding::Binary),
         told(full),
         told(Metadata::new().with_actor("")),
         told(Metadata::new().with_occurred_at(DateTime::<Utc>::MIN_UTC)),

@@ -7,9 +7,11 @@ use uuid::Uuid;
 
 use super::finding::Findings;
 use super::lost::Lost;
+use super::sections::Sections;
 use crate::error::{Error, ErrorKind};
 use crate::event::{CommitPlace, GAP, RecordedEvent};
 use crate::id::FreshEventIds;
+use crate::payload::Encoding;
 use crate::position::{Position, Version};
 use crate::storage::{FileName, Storage};
 use crate::store::event_store::EventStore;
@@ -65,21 +67,28 @@ pub struct Copied {
 }
 
 impl Copy {
-    /// Begins a store on a storage in which there is none.
-    pub(super) fn begin(storage: impl Storage, parent: StoreId, lost: Lost) -> Result<Self, Error> {
+    /// Begins a store on a storage in which there is none, as a copy of the one with these sections.
+    pub(super) fn begin(
+        storage: impl Storage,
+        sections: &Sections,
+        lost: Lost,
+    ) -> Result<Self, Error> {
         let storage: Arc<dyn Storage> = Arc::new(storage);
         let names = list(&*storage)?;
         if !names.is_empty() {
             return Err(Error::new(ErrorKind::Occupied).detail(format!("by {}", names[0])));
         }
-        let options =
-            FileOptions::default().durability(Durability::Buffered).upkeep(Upkeep::Inline);
+        let encoding = sections.identity.map_or(Encoding::Json, |identity| identity.encoding);
+        let options = FileOptions::default()
+            .encoding(encoding)
+            .durability(Durability::Buffered)
+            .upkeep(Upkeep::Inline);
         let store = FileStore::open_with(Arc::clone(&storage), options)?;
         storage.remove(FileName::Store).map_err(failed("removing", FileName::Store))?;
         storage.sync_names().map_err(failed("syncing the names beside", FileName::Store))?;
         Ok(Self {
             storage,
-            parent,
+            parent: sections.store,
             store,
             lost,
             batch: Vec::new(),

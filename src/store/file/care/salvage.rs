@@ -35,7 +35,7 @@ pub fn salvage(
         reached.done = bytes;
         progress(reached);
     })?;
-    let mut copy = Copy::begin(into, sections.store, lost)?;
+    let mut copy = Copy::begin(into, &sections, lost)?;
     let head = Survey::new(&sections, Thoroughness::Everything).run(&mut |piece| {
         match piece {
             Piece::Record(at, record) => copy.add(at, record)?,
@@ -64,7 +64,7 @@ pub fn restore(
 ) -> Result<Copied, Error> {
     let storage: Arc<dyn Storage> = Arc::new(store);
     let sections = Sections::of(&storage)?;
-    let mut copy = Copy::begin(into, sections.store, Lost::nothing(sections.store))?;
+    let mut copy = Copy::begin(into, &sections, Lost::nothing(sections.store))?;
     let mut reached = Progress::new(0, sections.bytes());
     Survey::new(&sections, Thoroughness::Proven).run(&mut |piece| match piece {
         Piece::Record(at, record) => {

@@ -6,6 +6,7 @@ use super::replay::Replay;
 use super::tail::{Tail, rewrite};
 use super::{runs, segments};
 use crate::error::Error;
+use crate::payload::Encoding;
 use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::address::Address;
 use crate::store::file::beginning::StoreId;
@@ -49,15 +50,16 @@ impl Proven {
     }
 }
 
-/// Opens the store of a directory, of which this process has the lock; makes one if there is none. Indexes what no run
-/// covers, in parts of `recent_bytes` of log.
+/// Opens the store of a directory, of which this process has the lock; makes one with this encoding if there is none.
+/// Indexes what no run covers, in parts of `recent_bytes` of log.
 pub(crate) fn recover(
     storage: Arc<dyn Storage>,
     cache: Arc<Cache>,
     recent_bytes: u32,
+    encoding: Encoding,
 ) -> Result<Recovered, Error> {
     let names = segments::list(&*storage)?;
-    let (identity, is_new) = segments::identity(&storage, &names)?;
+    let (identity, is_new) = segments::identity(&storage, &names, encoding)?;
     let store = identity.id.into_bytes();
     let names = if is_new { segments::list(&*storage)? } else { names };
     // A name that the last process saw may not be durable yet; nothing may be built on it before, not even another name.

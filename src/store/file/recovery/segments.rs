@@ -6,6 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind};
+use crate::payload::Encoding;
 use crate::position::Position;
 use crate::storage::{FileName, Storage, StorageFile};
 use crate::store::file::beginning::{STORE_BYTES, StoreId, decode_store, encode_store};
@@ -39,16 +40,17 @@ pub(crate) fn numbers(names: &[FileName]) -> Vec<u32> {
     numbers
 }
 
-/// The identity of the store in this directory. If there is none yet, it is made; true if it was.
+/// The identity of the store in this directory. If there is none yet, it is made, with this encoding; true if it was.
 pub(super) fn identity(
     storage: &Arc<dyn Storage>,
     names: &[FileName],
+    encoding: Encoding,
 ) -> Result<(Identity, bool), Error> {
     if let Some(file) = find(&**storage, FileName::Store)? {
         return Ok((read_identity(&*file)?, false));
     }
     check_nothing_is_lost(storage, names)?;
-    Ok((make_store(storage)?, true))
+    Ok((make_store(storage, encoding)?, true))
 }
 
 /// The identity in a store file.
@@ -95,8 +97,8 @@ pub(crate) fn last_non_zero(
     }
 }
 
-fn make_store(storage: &Arc<dyn Storage>) -> Result<Identity, Error> {
-    let identity = Identity { id: Uuid::from_u128_le(storage.random()), parent: None };
+fn make_store(storage: &Arc<dyn Storage>, encoding: Encoding) -> Result<Identity, Error> {
+    let identity = Identity { encoding, ..Identity::new(Uuid::from_u128_le(storage.random())) };
     let store = identity.id.into_bytes();
     let header = SegmentHeader {
         number: 1,

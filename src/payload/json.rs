@@ -1,74 +1,49 @@
-//! From a name and a payload to an event, without an intermediate value.
+//! Payloads in JSON.
 
-use serde::de::value::BorrowedStrDeserializer;
+use serde::Serialize;
 use serde::de::{
-    Deserialize as _, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _,
-    IgnoredAny, VariantAccess, Visitor,
+    Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, VariantAccess,
+    Visitor,
 };
-use serde::forward_to_deserialize_any;
 use serde_json::Error;
 
-/// Reads the variant of this name from its payload.
+use super::fault::Fault;
+use super::stored::Stored;
+
+/// The name of an event's variant, and its content as JSON. Serde writes a variant as `{"name":content}`, or as `"name"` if it
+/// holds nothing. A map of one entry looks the same; whoever knows the variants tells it by its name.
+pub(super) fn encode_variant<E: Serialize>(event: &E) -> Result<(String, Vec<u8>), Fault> {
+    let mut json = serde_json::to_vec(event)?;
+    let what = match json.first() {
+        Some(b'"') => return Ok((serde_json::from_slice(&json)?, b"null".to_vec())),
+        Some(b'{') => {
+            let mut keys = serde_json::Deserializer::from_slice(&json[1..]).into_iter();
+            if let Some(Ok(name)) = keys.next() {
+                let content = "{".len() + keys.byte_offset() + ":".len();
+                json.pop();
+                json.drain(..content);
+                return Ok((name, json));
+            }
+            "nothing but braces"
+        }
+        Some(b'[') => "a sequence",
+        Some(b't' | b'f') => "a truth value",
+        Some(b'n') => "nothing",
+        _ => "a number",
+    };
+    Err(Fault::NotAVariant(what))
+}
+
+/// Reads the variant of this name from its content, without an intermediate value.
 #[inline]
-pub(super) fn decode<E: DeserializeOwned>(name: &str, payload: &[u8]) -> Result<E, Error> {
-    E::deserialize(Stored { name, payload })
-}
-
-/// A stored event, which deserializes as an enum.
-struct Stored<'de> {
-    name: &'de str,
-    payload: &'de [u8],
-}
-
-impl<'de> Deserializer<'de> for Stored<'de> {
-    type Error = Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Error> {
-        Err(Error::custom("an event is read as an enum and as nothing else"))
-    }
-
-    #[inline]
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
-        visitor.visit_enum(self)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Error> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
-        unit_struct seq tuple tuple_struct map struct identifier ignored_any
-    }
-}
-
-impl<'de> EnumAccess<'de> for Stored<'de> {
-    type Error = Error;
-    type Variant = Payload<'de>;
-
-    #[inline]
-    fn variant_seed<V: DeserializeSeed<'de>>(
-        self,
-        seed: V,
-    ) -> Result<(V::Value, Payload<'de>), Error> {
-        let variant = seed.deserialize(BorrowedStrDeserializer::new(self.name))?;
-        Ok((variant, Payload(self.payload)))
-    }
+pub(super) fn decode_variant<E: DeserializeOwned>(name: &str, content: &[u8]) -> Result<E, Fault> {
+    Ok(E::deserialize(Stored { name, content: Content(content) })?)
 }
 
 /// The content of a variant, as JSON.
-struct Payload<'de>(&'de [u8]);
+struct Content<'de>(&'de [u8]);
 
-impl<'de> Payload<'de> {
+impl<'de> Content<'de> {
     /// Reads one JSON value and makes sure that nothing stands behind it.
     #[inline]
     fn read<T>(
@@ -84,7 +59,7 @@ impl<'de> Payload<'de> {
     }
 }
 
-impl<'de> VariantAccess<'de> for Payload<'de> {
+impl<'de> VariantAccess<'de> for Content<'de> {
     type Error = Error;
 
     /// Whatever the payload was: a variant that has lost its last field still reads.
@@ -122,7 +97,6 @@ impl<'de> VariantAccess<'de> for Payload<'de> {
 mod tests {
     use serde::{Deserialize, Serialize};
 
-    use super::super::encode::encode;
     use super::*;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -156,9 +130,9 @@ mod tests {
             (Event::Renamed(7), "7"),
         ];
         for (event, expected) in events {
-            let (name, payload) = encode(&event).unwrap();
+            let (name, payload) = encode_variant(&event).unwrap();
             assert_eq!(std::str::from_utf8(&payload).unwrap(), expected);
-            assert_eq!(decode::<Event>(&name, &payload).unwrap(), event);
+            assert_eq!(decode_variant::<Event>(&name, &payload).unwrap(), event);
         }
     }
 
@@ -172,29 +146,37 @@ mod tests {
             },
             Struct,
         }
-        assert_eq!(decode::<Later>("Unit", b"null").unwrap(), Later::Unit { why: String::new() });
-        assert_eq!(decode::<Later>("Struct", br#"{"wide":1}"#).unwrap(), Later::Struct);
+        assert_eq!(
+            decode_variant::<Later>("Unit", b"null").unwrap(),
+            Later::Unit { why: String::new() }
+        );
+        assert_eq!(decode_variant::<Later>("Struct", br#"{"wide":1}"#).unwrap(), Later::Struct);
     }
 
     #[test]
     fn what_stands_behind_a_payload_is_not_ignored() {
-        assert!(decode::<Event>("Newtype", b"1 2").is_err());
-        assert!(decode::<Event>("Unit", b"null null").is_err());
-        assert!(decode::<Event>("Unit", b"").is_err());
-        assert!(decode::<Event>("Unknown", b"null").unwrap_err().to_string().contains("Unknown"));
+        assert!(decode_variant::<Event>("Newtype", b"1 2").is_err());
+        assert!(decode_variant::<Event>("Unit", b"null null").is_err());
+        assert!(decode_variant::<Event>("Unit", b"").is_err());
+        assert!(
+            decode_variant::<Event>("Unknown", b"null")
+                .unwrap_err()
+                .to_string()
+                .contains("Unknown")
+        );
     }
 
     #[test]
     fn only_variants_are_encoded() {
-        let refused = encode(&7).unwrap_err().to_string();
+        let refused = encode_variant(&7).unwrap_err().to_string();
         assert_eq!(refused, "it serializes as a number, not as a variant of an enum");
-        assert!(encode(&vec![1]).is_err());
-        assert!(encode(&serde_json::json!({})).is_err());
+        assert!(encode_variant(&vec![1]).is_err());
+        assert!(encode_variant(&serde_json::json!({})).is_err());
         // What only looks like a variant does not read back as one.
         for json in [r#"{"Newtype":1,"Other":2}"#, r#"{"Other":1}"#, r#""Newtype""#] {
             let value: serde_json::Value = serde_json::from_str(json).unwrap();
-            let (name, payload) = encode(&value).unwrap();
-            assert!(decode::<Event>(&name, &payload).is_err(), "{json}");
+            let (name, payload) = encode_variant(&value).unwrap();
+            assert!(decode_variant::<Event>(&name, &payload).is_err(), "{json}");
         }
     }
 }
