@@ -85,6 +85,17 @@ impl<'a> Fields<'a> {
         (number >> (7 * (length - 1)) != 0).then_some(number)
     }
 
+    /// Passes over a varint, which may have any form.
+    #[inline]
+    pub(crate) fn skip_varint(&mut self) -> Option<()> {
+        let last = self.0.first_chunk().map_or(0, |word| !u64::from_le_bytes(*word) & HIGH);
+        let length = match last {
+            0 => self.0.iter().position(|byte| byte & 0x80 == 0)? + 1,
+            last => last.trailing_zeros() as usize / 8 + 1,
+        };
+        self.bytes(length).map(|_| ())
+    }
+
     fn long_varint(&mut self) -> Option<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {

@@ -5,6 +5,7 @@ use super::index::{Cursor, Search, Sought};
 use super::reading::{End, Finder, Looked, Reading};
 use super::walker::Walker;
 use crate::error::Error;
+use crate::event::Batch;
 use crate::position::{Position, Version};
 use crate::store::query::Direction;
 
@@ -17,6 +18,9 @@ const LONG_STREAM: u64 = 256;
 /// How far apart candidates may be to be read together, and how much is read together at most.
 const GAP_BYTES: u32 = 4 << 10;
 const JOINED_BYTES: u32 = 256 << 10;
+/// How many candidates are looked for to find out whether most of the log is such, and how far apart they are then at most.
+const PROBED: usize = 64;
+const PROBED_BYTES: u32 = 48 << 10;
 /// How many groups of candidates are worth a large buffer.
 const MANY: usize = 64;
 /// How long most records are at most; longer ones take two reads.
@@ -37,6 +41,9 @@ impl Reading<'_> {
     /// lets in, do not make a page.
     pub(super) fn look_up(&mut self, mut cursor: Cursor) -> Result<(), Error> {
         self.narrow(&mut cursor)?;
+        if self.walk_along(&mut cursor)? {
+            return Ok(());
+        }
         while let Some(reached) = self.look_up_some(&mut cursor)? {
             let (after, up_to) = self.query.positions();
             if reached.position > after && up_to.is_none_or(|up_to| reached.position <= up_to) {
@@ -49,6 +56,36 @@ impl Reading<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Goes through the log where most of it is candidates, which takes less than to look each of them up. False if it is not so.
+    fn walk_along(&mut self, cursor: &mut Cursor) -> Result<bool, Error> {
+        let is_short = self.limit() <= PROBED as u64;
+        if self.query.direction() == Direction::Backwards || is_short {
+            return Ok(false);
+        }
+        let (candidates, _) = self.candidates(cursor, PROBED)?;
+        let ([first, .., last], PROBED) = (&candidates[..], candidates.len()) else {
+            return Ok(false);
+        };
+        let is_near =
+            first.segment() == last.segment() && last.offset() - first.offset() <= PROBED_BYTES;
+        if !is_near {
+            return Ok(false);
+        }
+        let walker = self.walker(*first);
+        let walked = self.walk_with(walker, |walked, meant| walked > PROBED + 3 * meant);
+        if walked.is_ok() {
+            return Ok(true);
+        }
+        // What cannot be read may be nothing that is asked for: from there on the index tells.
+        let got_on = |(position, _): &(Position, Address)| *position > self.query.positions().0;
+        if let Some((position, at)) = self.looked_at.filter(got_on) {
+            self.end = End::Stopped(position, at);
+            return Ok(true);
+        }
+        (self.batch, self.looked_at) = (Batch::new(), None);
+        Ok(false)
     }
 
     /// Leaves out what versions leave out of the one stream that is asked for, where that is much.

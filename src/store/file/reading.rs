@@ -128,26 +128,45 @@ impl<'r> Reading<'r> {
 
     /// Goes through all events, forwards.
     pub(super) fn walk(&mut self) -> Result<(), Error> {
-        let mut walker = self.walker(self.low);
-        let walked = self.walk_with(&mut walker);
+        let walker = self.walker(self.low);
+        self.walk_with(walker, |_, _| false)
+    }
+
+    /// Goes on through all events, until of so many in the range of positions too few are meant.
+    pub(super) fn walk_with(
+        &mut self,
+        mut walker: Walker<'_, '_>,
+        is_in_vain: impl Fn(usize, usize) -> bool,
+    ) -> Result<(), Error> {
+        let walked = self.walk_on(&mut walker, is_in_vain);
         self.batch = walker.into_batch();
         walked
     }
 
-    fn walk_with(&mut self, walker: &mut Walker<'_, '_>) -> Result<(), Error> {
-        let mut walked = 0;
+    fn walk_on(
+        &mut self,
+        walker: &mut Walker<'_, '_>,
+        is_in_vain: impl Fn(usize, usize) -> bool,
+    ) -> Result<(), Error> {
+        let (mut walked, mut in_range, after) = (0, 0, self.query.positions().0);
         while walker.next()? && walker.at() < self.high {
-            if self.judge(walker).0 {
+            let (is_meant, is_past) = self.judge(walker);
+            if is_meant {
                 walker.take();
             }
             let looked_at = (walker.outline().position, walker.at());
             self.looked_at = Some(looked_at);
             walked += 1;
+            in_range += usize::from(looked_at.0 > after);
+            if is_past {
+                self.end = End::Past;
+                break;
+            }
             let (events, bytes) = walker.taken();
             // What was read is used up, rather than read once more for the next page.
             let is_full =
                 self.is_full((events, bytes)) || (bytes >= PAGE_BYTES / 4 && walker.is_used_up());
-            if is_full || walked == WALKED_MAX {
+            if is_full || walked == WALKED_MAX || is_in_vain(in_range, events) {
                 self.end = End::Stopped(looked_at.0, looked_at.1);
                 break;
             }
@@ -202,7 +221,8 @@ impl<'r> Reading<'r> {
         Ok(finder.into_found())
     }
 
-    fn walker(&self, start: Address) -> Walker<'r, 'r> {
+    /// A walker that begins here.
+    pub(super) fn walker(&self, start: Address) -> Walker<'r, 'r> {
         let mut walker = if start == self.low && self.at_frame {
             Walker::from_frame(self.view, start)
         } else {

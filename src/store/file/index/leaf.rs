@@ -78,6 +78,29 @@ impl<'c> Pairs<'c> {
         Self { from: from.number(), fields, left, hash: 0, number: 0 }
     }
 
+    /// Passes over the pairs of smaller hashes. It takes much less than to look at each, and what is wrong with an address is not noticed.
+    pub(super) fn skip_below(&mut self, hash: Hash) -> Result<(), Fault> {
+        self.skip(hash).ok_or(NONSENSE)
+    }
+
+    #[inline]
+    fn skip(&mut self, hash: Hash) -> Option<()> {
+        while self.left > 0 {
+            let mut fields = self.fields;
+            let step = fields.varint()?;
+            if step & 1 == 1 {
+                let next = self.hash.checked_add(step >> 1)?;
+                if next >= hash {
+                    break;
+                }
+                self.hash = next;
+                fields.skip_varint()?;
+            }
+            (self.fields, self.left) = (fields, self.left - 1);
+        }
+        Some(())
+    }
+
     #[inline]
     fn step(&mut self) -> Option<Pair> {
         let step = self.fields.varint()?;
@@ -92,12 +115,14 @@ impl<'c> Pairs<'c> {
     }
 }
 
+const NONSENSE: Fault = Fault::Wrong("the pairs of a leaf make no sense");
+
 impl Iterator for Pairs<'_> {
     type Item = Result<Pair, Fault>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        Some(self.step().ok_or(Fault::Wrong("the pairs of a leaf make no sense")))
+        Some(self.step().ok_or(NONSENSE))
     }
 }

@@ -236,7 +236,9 @@ impl Run {
     pub(super) fn addresses(&self, leaf: u32, hash: Hash) -> Result<(Vec<Address>, bool), Error> {
         let block = self.block(self.extent.leaf(leaf))?;
         let mut addresses = Vec::new();
-        for pair in Pairs::of(&block[..CONTENT_BYTES], self.coverage.from) {
+        let mut pairs = Pairs::of(&block[..CONTENT_BYTES], self.coverage.from);
+        pairs.skip_below(hash).map_err(|fault| self.damage(leaf, fault))?;
+        for pair in pairs {
             let (found, address) = pair.map_err(|fault| self.damage(leaf, fault))?;
             if found > hash {
                 return Ok((addresses, false));
