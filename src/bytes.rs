@@ -88,6 +88,10 @@ impl<'a> Fields<'a> {
     /// Passes over a varint, which may have any form.
     #[inline]
     pub(crate) fn skip_varint(&mut self) -> Option<()> {
+        if let [0..=0x7F, rest @ ..] | [_, 0..=0x7F, rest @ ..] = self.0 {
+            self.0 = rest;
+            return Some(());
+        }
         let last = self.0.first_chunk().map_or(0, |word| !u64::from_le_bytes(*word) & HIGH);
         let length = match last {
             0 => self.0.iter().position(|byte| byte & 0x80 == 0)? + 1,

@@ -87,15 +87,15 @@ impl<'c> Pairs<'c> {
     fn skip(&mut self, hash: Hash) -> Option<()> {
         while self.left > 0 {
             let mut fields = self.fields;
-            let step = fields.varint()?;
-            if step & 1 == 1 {
-                let next = self.hash.checked_add(step >> 1)?;
+            // The lowest bit, which tells whether there is another hash, is the first.
+            if fields.0.first()? & 1 == 1 {
+                let next = self.hash.checked_add(fields.varint()? >> 1)?;
                 if next >= hash {
                     break;
                 }
                 self.hash = next;
-                fields.skip_varint()?;
             }
+            fields.skip_varint()?;
             (self.fields, self.left) = (fields, self.left - 1);
         }
         Some(())
@@ -124,5 +124,58 @@ impl Iterator for Pairs<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
         Some(self.step().ok_or(NONSENSE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A leaf of terms with more and more addresses, with steps of all lengths.
+    fn leaf() -> (Vec<u8>, Vec<Pair>) {
+        let mut builder = LeafBuilder::new(Address::from_number(1 << 20));
+        let (mut hash, mut pairs) = (0, Vec::new());
+        for term in 0..40_u64 {
+            hash += [1, 100, 1 << 20, 1 << 40][(term % 4) as usize];
+            let mut number = (1 << 20) + (term << (term % 30));
+            for n in 0..=term % 7 {
+                pairs.push((hash, Address::from_number(number)));
+                number += 1 << (3 * n);
+            }
+        }
+        pairs.iter().for_each(|pair| builder.push(*pair));
+        (builder.finish().0, pairs)
+    }
+
+    fn pairs_from(content: &[u8], hash: Hash) -> Result<Vec<Pair>, Fault> {
+        let mut pairs = Pairs::of(content, Address::from_number(1 << 20));
+        pairs.skip_below(hash)?;
+        pairs.collect()
+    }
+
+    #[test]
+    fn what_is_passed_over_are_the_pairs_of_smaller_hashes() {
+        let (content, pairs) = leaf();
+        let hashes = pairs.iter().flat_map(|(hash, _)| [hash - 1, *hash, hash + 1]);
+        for hash in hashes.chain([0, HASH_MAX]) {
+            let mut expected = pairs.clone();
+            expected.retain(|pair| pair.0 >= hash);
+            assert_eq!(pairs_from(&content, hash), Ok(expected), "from {hash}");
+        }
+    }
+
+    #[test]
+    fn whatever_the_content_is_passing_over_it_ends() {
+        let (content, pairs) = leaf();
+        for at in 0..content.len() {
+            for byte in [0, 1, 0x7F, 0x80, 0xFF] {
+                let mut content = content.clone();
+                content[at] = byte;
+                for (hash, _) in pairs.iter().step_by(9) {
+                    let _ = pairs_from(&content, *hash);
+                }
+            }
+            assert!(pairs_from(&content[..at], HASH_MAX).map_or(true, |pairs| pairs.is_empty()));
+        }
     }
 }
