@@ -278,11 +278,11 @@ impl RecordedEvent<'_> {
     /// The payload as a value of some type, whatever its encoding; as it was stored, without upcasting.
     ///
     /// ```
-    /// # use annals::{Annals, NewEvent, StreamId, id::EventType, store::{Commit, EventStore as _, MemoryStore, Query}};
+    /// # use annals::{NewEvent, id::EventType, store::{Commit, EventStore as _, Expected, MemoryStore, Query}};
     /// # let store = MemoryStore::new();
     /// # let event = NewEvent::new(EventType::new("Deposited")?, &serde_json::json!({ "cents": 5 }))?;
-    /// # store.append(Commit::new().append(&"account/1".parse()?, [event]))?;
-    /// let (batch, _) = store.read(&Query::all())?;
+    /// # store.append(Commit::new().write("account/1".parse()?, Expected::Empty, [event]))?;
+    /// let (batch, _) = store.read(&Query::default())?;
     /// let payload: serde_json::Value = batch.iter().next().expect("one event").decode()?;
     /// assert_eq!(payload["cents"], 5);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
