@@ -24,13 +24,17 @@ pub(crate) fn check(payload: &[u8]) -> Result<(), Fault> {
 
 /// The name of an event's variant, and its content.
 pub(super) fn encode_variant<E: Serialize>(event: &E) -> Result<(String, Vec<u8>), Fault> {
-    let bytes = to_bytes(event)?;
+    let mut bytes = to_bytes(event)?;
     let mut reader = Reader::new(&bytes);
     let Ok((name, has_content)) = reader.variant() else {
         return Err(Fault::NotAVariant("something else"));
     };
-    let content = if has_content { reader.into_rest().to_vec() } else { vec![first::NIL] };
-    Ok((name.to_owned(), content))
+    if !has_content {
+        return Ok((name.to_owned(), vec![first::NIL]));
+    }
+    let (name, content) = (name.to_owned(), bytes.len() - reader.left());
+    bytes.drain(..content);
+    Ok((name, bytes))
 }
 
 /// Reads the variant of this name from its content.

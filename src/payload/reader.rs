@@ -46,9 +46,9 @@ impl<'de> Reader<'de> {
         Ok((self.text()?, has_content))
     }
 
-    /// What is left to be read.
-    pub(super) fn into_rest(self) -> &'de [u8] {
-        self.left.0
+    /// How many bytes are left to be read.
+    pub(super) fn left(&self) -> usize {
+        self.left.0.len()
     }
 
     #[inline]
@@ -66,20 +66,21 @@ impl<'de> Reader<'de> {
         self.left.bytes(length).ok_or_else(short)
     }
 
-    /// The length that follows, in one, two or four bytes.
+    /// The length that follows a first byte, in one, two or four bytes: as many as the place of the first byte among its kind says.
     #[inline]
-    fn length<const N: usize>(&mut self) -> Result<usize, Fault> {
-        let bytes = self.array::<N>()?;
-        Ok(bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)))
+    fn length(&mut self, place: u8) -> Result<usize, Fault> {
+        Ok(match place {
+            0 => self.byte()?.into(),
+            1 => u16::from_be_bytes(self.array()?).into(),
+            _ => u32::from_be_bytes(self.array()?) as usize,
+        })
     }
 
     #[inline]
     fn text(&mut self) -> Result<&'de str, Fault> {
         let length = match self.byte()? {
             byte @ 0xA0..=0xBF => usize::from(byte & 0x1F),
-            0xD9 => self.length::<1>()?,
-            0xDA => self.length::<2>()?,
-            0xDB => self.length::<4>()?,
+            byte @ 0xD9..=0xDB => self.length(byte - 0xD9)?,
             _ => return Err(Fault::binary("there is no text where one is read")),
         };
         self.text_of(length)
@@ -141,13 +142,13 @@ impl<'de> Reader<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        let len = match self.left.0.first() {
-            Some(byte @ 0x90..=0x9F) => usize::from(byte & 0xF),
-            Some(0xDC) => 16,
-            _ => return self.deserialize_any(visitor),
+        if !matches!(self.left.0.first(), Some(0x90..=0x9F | 0xDC)) {
+            return self.deserialize_any(visitor);
+        }
+        let len = match self.byte()? {
+            0xDC => self.length(1)?,
+            byte => usize::from(byte & 0xF),
         };
-        self.byte()?;
-        let len = if len == 16 { self.length::<2>()? } else { len };
         let stored =
             self.names().ok_or_else(|| Fault::binary("there is no struct where one is read"))?;
         let len = len.saturating_sub(1);
@@ -193,11 +194,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
             first::FALSE => visitor.visit_bool(false),
             first::TRUE => visitor.visit_bool(true),
             0xC4..=0xC6 => {
-                let length = match byte {
-                    0xC4 => self.length::<1>()?,
-                    0xC5 => self.length::<2>()?,
-                    _ => self.length::<4>()?,
-                };
+                let length = self.length(byte - 0xC4)?;
                 visitor.visit_borrowed_bytes(self.bytes(length)?)
             }
             first::F32 => visitor.visit_f32(f32::from_be_bytes(self.array()?)),
@@ -211,27 +208,16 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
             0xD2 => visitor.visit_i64(i32::from_be_bytes(self.array()?).into()),
             0xD3 => visitor.visit_i64(i64::from_be_bytes(self.array()?)),
             0xD9..=0xDB => {
-                let length = match byte {
-                    0xD9 => self.length::<1>()?,
-                    0xDA => self.length::<2>()?,
-                    _ => self.length::<4>()?,
-                };
+                let length = self.length(byte - 0xD9)?;
                 visitor.visit_borrowed_str(self.text_of(length)?)
             }
-            0xDC => {
-                let len = self.length::<2>()?;
+            // Of these there is none with a length of one byte.
+            0xDC..=0xDD => {
+                let len = self.length(byte - 0xDB)?;
                 self.sequence(len, visitor)
             }
-            0xDD => {
-                let len = self.length::<4>()?;
-                self.sequence(len, visitor)
-            }
-            0xDE => {
-                let len = self.length::<2>()?;
-                self.map(len, visitor)
-            }
-            0xDF => {
-                let len = self.length::<4>()?;
+            0xDE..=0xDF => {
+                let len = self.length(byte - 0xDD)?;
                 self.map(len, visitor)
             }
             0xE0..=0xFF => visitor.visit_i64(i8::from_be_bytes([byte]).into()),

@@ -26,6 +26,17 @@ const MANY: usize = 64;
 /// How long most records are at most; longer ones take two reads.
 const RECORD_BYTES: u32 = 512;
 
+/// What the index names.
+#[derive(Default)]
+struct Candidates {
+    /// Ascending.
+    found: Vec<Address>,
+    /// Where the search for more became too long.
+    tired: Option<Address>,
+    /// Whether there are no more.
+    are_all: bool,
+}
+
 /// How far a search has come.
 struct Reached {
     /// Everything up to here, in the direction of the read, was looked at.
@@ -41,10 +52,8 @@ impl Reading<'_> {
     /// lets in, do not make a page.
     pub(super) fn look_up(&mut self, mut cursor: Cursor) -> Result<(), Error> {
         self.narrow(&mut cursor)?;
-        if self.walk_along(&mut cursor)? {
-            return Ok(());
-        }
-        while let Some(reached) = self.look_up_some(&mut cursor)? {
+        let Some(mut probed) = self.walk_along(&mut cursor)? else { return Ok(()) };
+        while let Some(reached) = self.look_up_some(&mut cursor, std::mem::take(&mut probed))? {
             let (after, up_to) = self.query.positions();
             if reached.position > after && up_to.is_none_or(|up_to| reached.position <= up_to) {
                 self.end = End::Stopped(reached.position, reached.hint);
@@ -58,34 +67,35 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Goes through the log where most of it is candidates, which takes less than to look each of them up. False if it is not so.
-    fn walk_along(&mut self, cursor: &mut Cursor) -> Result<bool, Error> {
+    /// Goes through the log where most of it is candidates, which takes less than to look each of them up. If it is not so, the
+    /// candidates that were found.
+    fn walk_along(&mut self, cursor: &mut Cursor) -> Result<Option<Candidates>, Error> {
         let is_short = self.limit() <= PROBED as u64;
         if self.query.direction() == Direction::Backwards || is_short {
-            return Ok(false);
+            return Ok(Some(Candidates::default()));
         }
-        let (candidates, _) = self.candidates(cursor, PROBED)?;
-        let ([first, .., last], PROBED) = (&candidates[..], candidates.len()) else {
-            return Ok(false);
+        let probed = self.candidates(cursor, PROBED, Candidates::default())?;
+        let ([first, .., last], PROBED) = (&probed.found[..], probed.found.len()) else {
+            return Ok(Some(probed));
         };
         let is_near =
             first.segment() == last.segment() && last.offset() - first.offset() <= PROBED_BYTES;
         if !is_near {
-            return Ok(false);
+            return Ok(Some(probed));
         }
         let walker = self.walker(*first);
         let walked = self.walk_with(walker, |walked, meant| walked > PROBED + 3 * meant);
         if walked.is_ok() {
-            return Ok(true);
+            return Ok(None);
         }
         // What cannot be read may be nothing that is asked for: from there on the index tells.
         let got_on = |(position, _): &(Position, Address)| *position > self.query.positions().0;
         if let Some((position, at)) = self.looked_at.filter(got_on) {
             self.end = End::Stopped(position, at);
-            return Ok(true);
+            return Ok(None);
         }
         (self.batch, self.looked_at) = (Batch::new(), None);
-        Ok(false)
+        Ok(Some(probed))
     }
 
     /// Leaves out what versions leave out of the one stream that is asked for, where that is much.
@@ -136,13 +146,16 @@ impl Reading<'_> {
         Ok((Address::from_number(low), Address::from_number(high)))
     }
 
-    /// Looks at the next candidates, and says how far they reach if there may be more.
-    fn look_up_some(&mut self, cursor: &mut Cursor) -> Result<Option<Reached>, Error> {
+    /// Looks at the next candidates, of which some may be known, and says how far they reach if there may be more.
+    fn look_up_some(
+        &mut self,
+        cursor: &mut Cursor,
+        known: Candidates,
+    ) -> Result<Option<Reached>, Error> {
         let direction = self.query.direction();
         let max = usize::try_from(self.limit().clamp(16, CANDIDATES_MAX)).expect("a page");
-        let (candidates, tired) = self.candidates(cursor, max)?;
-        let is_all = candidates.len() < max && tired.is_none();
-        let groups = groups(&candidates);
+        let Candidates { found, tired, are_all } = self.candidates(cursor, max, known)?;
+        let groups = groups(&found);
         let last = match direction {
             Direction::Forwards => self.look_at_all(&groups)?,
             Direction::Backwards => self.look_back_at(groups)?,
@@ -153,7 +166,7 @@ impl Reading<'_> {
         if let Some(at) = tired {
             return self.reached_before(at).map(Some);
         }
-        Ok(last.filter(|_| !is_all).map(|last| {
+        Ok(last.filter(|_| !are_all).map(|last| {
             let next = if direction == Direction::Forwards { last.at.next() } else { last.at };
             Reached { position: last.position, hint: last.at, next }
         }))
@@ -219,37 +232,38 @@ impl Reading<'_> {
         Ok(Reached { position: Position::new(position), hint: at, next })
     }
 
-    /// The first candidates in the order of the read, ascending; and where the search for more became too long.
+    /// The first candidates in the order of the read, so many at most. Some may be known, of a read forwards.
     fn candidates(
         &self,
         cursor: &mut Cursor,
         max: usize,
-    ) -> Result<(Vec<Address>, Option<Address>), Error> {
+        known: Candidates,
+    ) -> Result<Candidates, Error> {
         let direction = self.query.direction();
         let search = Search::new(&self.view.sources, self.low, self.high);
-        let (mut found, mut tired) = (Vec::new(), None);
-        let mut at = match direction {
-            Direction::Forwards => self.low,
-            Direction::Backwards => self.high.before(),
+        let Candidates { mut found, mut tired, mut are_all } = known;
+        let mut at = match (direction, found.last()) {
+            (Direction::Forwards, Some(last)) => last.next(),
+            (Direction::Forwards, None) => self.low,
+            (Direction::Backwards, _) => self.high.before(),
         };
-        while found.len() < max {
+        while found.len() < max && tired.is_none() && !are_all {
             match cursor.seek(&search, at, direction)? {
-                Sought::At(next) => found.push(next),
-                Sought::Nothing => break,
-                Sought::Tired(next) => {
-                    tired = Some(next);
-                    break;
+                Sought::At(next) => {
+                    found.push(next);
+                    at = match direction {
+                        Direction::Forwards => next.next(),
+                        Direction::Backwards => next.before(),
+                    };
                 }
+                Sought::Nothing => are_all = true,
+                Sought::Tired(next) => tired = Some(next),
             }
-            at = match direction {
-                Direction::Forwards => found[found.len() - 1].next(),
-                Direction::Backwards => found[found.len() - 1].before(),
-            };
         }
         if direction == Direction::Backwards {
             found.reverse();
         }
-        Ok((found, tired))
+        Ok(Candidates { found, tired, are_all })
     }
 
     /// Looks at candidates that lie near one another, which are read together as far as that can be done.
