@@ -13,7 +13,7 @@
 use uuid::Uuid;
 
 use super::beginning::{codec, encoding_of};
-use super::bytes::{Fields, checksum, put_varint};
+use super::bytes::{Fields, VARINT_BYTES_MAX, checksum, varint};
 use super::fault::Fault;
 use crate::clock::is_time;
 use crate::event::{CommitPlace, Outline, RecordedEvent};
@@ -28,6 +28,7 @@ pub(super) const RECORD_BYTES_MIN: u32 = 35 + 9;
 
 /// What lies before the varints.
 const HEAD_BYTES: usize = 35;
+const VARINTS: usize = 9;
 
 /// An event whose record was verified. Made by [`decode`](Self::decode) alone.
 pub(super) struct Record<'a> {
@@ -40,11 +41,11 @@ pub(super) struct Record<'a> {
 /// Adds the record of an event, and returns its checksum.
 pub(super) fn encode(into: &mut Vec<u8>, seed: u32, event: &RecordedEvent<'_>) -> u32 {
     let (outline, start) = (event.outline(), into.len());
-    into.extend_from_slice(&[0; 8]);
-    into.extend_from_slice(&[EVENT, codec(outline.encoding), 0]);
-    into.extend_from_slice(&outline.recorded_at.to_le_bytes());
-    into.extend_from_slice(outline.id.as_uuid().as_bytes());
-    for number in [
+    let mut head = [0; HEAD_BYTES + VARINTS * VARINT_BYTES_MAX];
+    head[8..11].copy_from_slice(&[EVENT, codec(outline.encoding), 0]);
+    head[11..19].copy_from_slice(&outline.recorded_at.to_le_bytes());
+    head[19..HEAD_BYTES].copy_from_slice(outline.id.as_uuid().as_bytes());
+    let numbers: [u64; VARINTS] = [
         outline.position.get(),
         outline.version.get(),
         outline.commit.ordinal.into(),
@@ -54,9 +55,20 @@ pub(super) fn encode(into: &mut Vec<u8>, seed: u32, event: &RecordedEvent<'_>) -
         outline.event_type as u64,
         outline.tags as u64,
         outline.metadata as u64,
-    ] {
-        put_varint(into, number);
+    ];
+    let mut end = HEAD_BYTES;
+    for number in numbers {
+        // Most are small.
+        if number < 0x80 {
+            head[end] = (number & 0x7F) as u8;
+            end += 1;
+            continue;
+        }
+        let (bytes, length) = varint(number);
+        head[end..end + VARINT_BYTES_MAX].copy_from_slice(&bytes);
+        end += length;
     }
+    into.extend_from_slice(&head[..end]);
     event.pieces().iter().for_each(|piece| into.extend_from_slice(piece));
     let length = u32::try_from(into.len() - start).expect("limits keep a frame below 4 GiB");
     into[start + 4..start + 8].copy_from_slice(&length.to_le_bytes());

@@ -71,6 +71,9 @@ impl Engine {
     /// Makes runs of all recent events, or if there are enough of them. Under `index_work`.
     pub(super) fn write_runs(&self, all: bool) -> Result<(), Error> {
         if self.wants_run() || all {
+            if !self.syncs() {
+                self.write_back()?;
+            }
             self.groups.exclusively(|| self.settle(all))?;
         }
         loop {

@@ -6,7 +6,7 @@ use super::leaf::Pair;
 use super::place::Place;
 use super::run::Run;
 use super::tally::{TYPES_MAX, Tally};
-use super::terms::{Hash, Terms, fold};
+use super::terms::{Hash, Terms, fold, part_of};
 use crate::error::Error;
 use crate::event::RecordedEvent;
 use crate::position::Version;
@@ -91,7 +91,7 @@ impl Run {
             }
             for pair in pairs {
                 terms += u64::from(last.is_none_or(|(hash, _)| hash != pair.0));
-                while filter.0 < filter::block_of(pair.0, self.extent.filter) {
+                while filter.0 < part_of(pair.0, self.extent.filter) {
                     filter = self.filter_block(filter.0 + 1)?;
                 }
                 if !filter::may_have(&filter.1[..CONTENT_BYTES], pair.0) {

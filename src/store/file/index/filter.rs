@@ -14,11 +14,6 @@ pub(super) fn blocks_for(terms: u64) -> u32 {
     u32::try_from(terms.saturating_mul(BITS_PER_TERM) / BITS + 1).unwrap_or(u32::MAX)
 }
 
-/// Which of so many blocks answers for a hash.
-pub(super) fn block_of(hash: Hash, blocks: u32) -> u32 {
-    u32::try_from((u128::from(hash) * u128::from(blocks)) >> 48).unwrap_or(blocks)
-}
-
 /// The bits of a hash in its block: where each stands.
 fn bits(hash: Hash) -> impl Iterator<Item = (usize, u8)> {
     let mixed = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15);

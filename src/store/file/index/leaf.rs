@@ -1,7 +1,7 @@
 //! Leaves of a run: pairs of hash and address, ascending, in few bytes.
 
 use super::blocks::CONTENT_BYTES;
-use super::terms::Hash;
+use super::terms::{HASH_MAX, Hash};
 use crate::store::file::address::Address;
 use crate::store::file::bytes::{Fields, put_varint};
 use crate::store::file::fault::Fault;
@@ -18,8 +18,7 @@ pub(super) struct LeafBuilder {
     last: Pair,
 }
 
-/// Hashes have 48 bits; segments are numbered below 2^31.
-const HASH_MAX: Hash = (1 << 48) - 1;
+/// Segments are numbered below 2^31.
 const ADDRESS_MAX: u64 = (1 << 63) - 1;
 
 /// No pair takes more: two varints of at most ten bytes.

@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use super::place::Place;
 use super::tally::Tally;
-use super::terms::{Hash, Terms};
+use super::terms::{Hash, Terms, part_of};
 use crate::event::RecordedEvent;
 use crate::id::StreamId;
 use crate::position::Version;
@@ -15,10 +15,7 @@ use crate::store::query::Direction;
 /// Where the events since the last run are found.
 pub(crate) struct Recent {
     pub(super) terms: Terms,
-    /// Which of the postings are a term's.
-    places_of: HashMap<Hash, usize, BuildHasherDefault<AlreadyHashed>>,
-    /// The addresses, ascending, of each term's events.
-    postings: Vec<Postings>,
+    table: Table,
     /// The name, the version and the address of each stream's last event, under the stream's term: who appends to a stream asks for
     /// that. Of streams that share a term one is known.
     latest: HashMap<Hash, (Box<str>, Version, Address), BuildHasherDefault<AlreadyHashed>>,
@@ -34,6 +31,64 @@ pub(crate) struct Recent {
     log_bytes: u64,
     /// Where the last record ends.
     end: Address,
+}
+
+/// The addresses of each term's events.
+#[derive(Default)]
+struct Table {
+    /// Which of the postings are a term's.
+    places: HashMap<Hash, usize, BuildHasherDefault<AlreadyHashed>>,
+    postings: Vec<Postings>,
+}
+
+impl Table {
+    /// Where the postings of a term are.
+    fn place_of(&mut self, term: Hash) -> usize {
+        *self.places.entry(term).or_insert_with(|| {
+            self.postings.push(Postings::None);
+            self.postings.len() - 1
+        })
+    }
+
+    fn push(&mut self, term: Hash, address: Address) {
+        let place = self.place_of(term);
+        self.postings[place].push(address);
+    }
+
+    /// Adds an address to the postings of all terms of something known.
+    fn push_to(&mut self, known: &Known, address: Address) {
+        known.postings.iter().for_each(|place| self.postings[*place].push(address));
+    }
+
+    /// Removes the addresses from this one on.
+    fn truncate(&mut self, from: Address) {
+        self.postings.iter_mut().for_each(|postings| postings.truncate(from));
+        self.places.retain(|_, place| !self.postings[*place].all().is_empty());
+        // Those of new terms are the last ones. Nobody knows them any more, and writes may fail without end.
+        while self.postings.pop_if(|last| last.all().is_empty()).is_some() {}
+    }
+
+    /// All terms in the order of their hashes, with the places of their postings.
+    fn sorted(&self) -> Vec<(Hash, usize)> {
+        // Hashes are spread evenly: of as many parts as there are terms, each has few.
+        let parts = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
+        let part_of = |hash: Hash| part_of(hash, parts) as usize;
+        let mut ends = vec![0; parts as usize + 1];
+        self.places.keys().for_each(|hash| ends[part_of(*hash) + 1] += 1);
+        (0..parts as usize).for_each(|part| ends[part + 1] += ends[part]);
+        let mut terms = vec![(0, 0); self.places.len()];
+        for (hash, place) in &self.places {
+            let next = &mut ends[part_of(*hash)];
+            terms[*next] = (*hash, *place);
+            *next += 1;
+        }
+        let mut start = 0;
+        for end in ends {
+            terms[start..end].sort_unstable();
+            start = end;
+        }
+        terms
+    }
 }
 
 /// What the events that were added last stood under: the next one mostly shares much of it.
@@ -82,14 +137,20 @@ impl Postings {
     }
 
     /// Adds an address behind the others, unless it is the last one already.
+    #[inline]
     fn push(&mut self, address: Address) {
         match self {
-            Self::None => *self = Self::One(address),
-            Self::One(last) if *last == address => {}
-            Self::One(first) => *self = Self::Many(vec![*first, address]),
             Self::Many(addresses) if addresses.last() == Some(&address) => {}
             Self::Many(addresses) => addresses.push(address),
+            Self::None => *self = Self::One(address),
+            Self::One(last) if *last == address => {}
+            Self::One(first) => *self = Self::second(*first, address),
         }
+    }
+
+    #[cold]
+    fn second(first: Address, address: Address) -> Self {
+        Self::Many(vec![first, address])
     }
 
     /// Removes the addresses from this one on.
@@ -106,8 +167,7 @@ impl Recent {
     pub(crate) fn new(terms: Terms) -> Self {
         Self {
             terms,
-            places_of: HashMap::default(),
-            postings: Vec::new(),
+            table: Table::default(),
             latest: HashMap::default(),
             places: Vec::new(),
             commits: Vec::new(),
@@ -130,20 +190,24 @@ impl Recent {
             let time = event.recorded_micros();
             self.places.push(Place { position: event.position(), time, address });
         }
-        self.commits.extend(event.commit().is_first().then_some(address));
-        self.streams.extend((event.version() == Version::new(1)).then_some(address));
-        let mut memo = std::mem::take(&mut self.memo);
-        self.add_to(&mut memo, event, address);
-        self.memo = memo;
+        if event.commit().is_first() {
+            self.commits.push(address);
+        }
+        if event.version() == Version::new(1) {
+            self.streams.push(address);
+        }
+        self.add_to_terms(event, address);
+        self.note_latest(event, address);
     }
 
     /// Adds an event to the postings of all its terms.
-    fn add_to(&mut self, memo: &mut Memo, event: &RecordedEvent<'_>, address: Address) {
-        let (terms, stream) = (self.terms, event.stream());
+    fn add_to_terms(&mut self, event: &RecordedEvent<'_>, address: Address) {
+        let Self { terms, table, memo, .. } = self;
+        let stream = event.stream();
         if !memo.stream.is(stream.as_str().as_bytes()) {
             memo.stream.set(stream.as_str().as_bytes());
             memo.stream.term = terms.stream(stream.as_str());
-            terms.of_stream(stream, |term| memo.stream.postings.push(self.place_of(term)));
+            terms.of_stream(stream, |term| memo.stream.postings.push(table.place_of(term)));
         }
         if !memo.types[0].is(event.event_type().as_bytes()) {
             memo.types.swap(0, 1);
@@ -152,35 +216,22 @@ impl Recent {
         if !known.is(event.event_type().as_bytes()) {
             known.set(event.event_type().as_bytes());
             let term = terms.event_type(event.event_type());
-            known.postings.push(self.place_of(term));
+            known.postings.push(table.place_of(term));
             self.types.insert(term);
         }
         if memo.metadata.part != event.metadata_bytes() {
             memo.metadata.set(event.metadata_bytes());
-            terms.of_metadata(event, |term| memo.metadata.postings.push(self.place_of(term)));
+            terms.of_metadata(event, |term| memo.metadata.postings.push(table.place_of(term)));
         }
         for known in [&memo.stream, &memo.types[0], &memo.metadata] {
-            known.postings.iter().for_each(|place| self.postings[*place].push(address));
+            table.push_to(known, address);
         }
-        let mut add = |term| {
-            let place = self.place_of(term);
-            self.postings[place].push(address);
-        };
-        terms.of_tags(event, &mut add);
-        add(terms.event_id(event.event_id()));
-        self.note_latest(memo.stream.term, event, address);
+        terms.of_tags(event, |term| table.push(term, address));
+        table.push(terms.event_id(event.event_id()), address);
     }
 
-    /// Where the postings of a term are.
-    fn place_of(&mut self, term: Hash) -> usize {
-        *self.places_of.entry(term).or_insert_with(|| {
-            self.postings.push(Postings::None);
-            self.postings.len() - 1
-        })
-    }
-
-    fn note_latest(&mut self, term: Hash, event: &RecordedEvent<'_>, address: Address) {
-        let stream = event.stream();
+    fn note_latest(&mut self, event: &RecordedEvent<'_>, address: Address) {
+        let (term, stream) = (self.memo.stream.term, event.stream());
         match self.latest.get_mut(&term) {
             Some((name, version, at)) if **name == *stream.as_str() => {
                 (*version, *at) = (event.version(), address);
@@ -203,14 +254,9 @@ impl Recent {
         self.places.retain(|place| place.address < from);
         self.commits.retain(|commit| *commit < from);
         self.streams.retain(|stream| *stream < from);
-        for postings in &mut self.postings {
-            postings.truncate(from);
-        }
-        self.places_of.retain(|_, place| !self.postings[*place].all().is_empty());
-        // Those of new terms are the last ones. Nobody knows them any more, and writes may fail without end.
-        while self.postings.pop_if(|last| last.all().is_empty()).is_some() {}
+        self.table.truncate(from);
         self.latest.retain(|_, (.., address)| *address < from);
-        self.types.retain(|hash| self.places_of.contains_key(hash));
+        self.types.retain(|hash| self.table.places.contains_key(hash));
         self.memo = Memo::default();
     }
 
@@ -230,7 +276,7 @@ impl Recent {
 
     /// The address of a term's event that comes first from this one on, in this direction.
     pub(super) fn seek(&self, hash: Hash, at: Address, direction: Direction) -> Option<Address> {
-        nearest(self.postings[*self.places_of.get(&hash)?].all(), at, direction)
+        nearest(self.table.postings[*self.table.places.get(&hash)?].all(), at, direction)
     }
 
     pub(crate) fn places(&self) -> &[Place] {
@@ -238,17 +284,15 @@ impl Recent {
     }
 
     pub(crate) fn term_count(&self) -> u64 {
-        self.places_of.len() as u64
+        self.table.places.len() as u64
     }
 
     /// All pairs of hash and address, ascending.
     pub(crate) fn sorted_pairs(&self) -> Vec<(Hash, Address)> {
-        let mut terms: Vec<(Hash, usize)> =
-            self.places_of.iter().map(|(term, place)| (*term, *place)).collect();
-        terms.sort_unstable();
+        let terms = self.table.sorted();
         let mut pairs = Vec::with_capacity(terms.len());
         for (term, place) in terms {
-            pairs.extend(self.postings[place].all().iter().map(|address| (term, *address)));
+            pairs.extend(self.table.postings[place].all().iter().map(|address| (term, *address)));
         }
         // They are in order, which costs a look at each; and if they ever were not, the run still would be.
         pairs.sort_unstable();
@@ -310,11 +354,11 @@ mod tests {
     fn writes_that_fail_leave_nothing_behind() {
         let mut recent = Recent::new(Terms::of_store([7; 16]));
         add(&mut recent, 100, "a/1");
-        let (terms, postings) = (recent.term_count(), recent.postings.len());
+        let (terms, postings) = (recent.term_count(), recent.table.postings.len());
         for number in 0..100 {
             add(&mut recent, 200, &format!("b/{number}"));
             recent.truncate(Address::new(1, 200));
-            assert_eq!((recent.term_count(), recent.postings.len()), (terms, postings));
+            assert_eq!((recent.term_count(), recent.table.postings.len()), (terms, postings));
         }
         add(&mut recent, 200, "a/1");
         let found =

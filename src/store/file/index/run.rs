@@ -17,7 +17,7 @@ use super::filter;
 use super::leaf::{Pair, Pairs};
 use super::place::Place;
 use super::tally::Tally;
-use super::terms::Hash;
+use super::terms::{Hash, part_of};
 use crate::error::Error;
 use crate::position::Position;
 use crate::storage::FileName;
@@ -214,7 +214,7 @@ impl Run {
 
     /// Whether the run may have events of this term.
     pub(crate) fn may_have(&self, hash: Hash) -> Result<bool, Error> {
-        let block = filter::block_of(hash, self.extent.filter);
+        let block = part_of(hash, self.extent.filter);
         Ok(filter::may_have(&self.block(1 + block)?, hash))
     }
 

@@ -9,6 +9,7 @@ use super::place::Place;
 use super::recent::Recent;
 use super::run::{Coverage, Extent, FENCE_BYTES, PLACE_BYTES, Run, encode_header};
 use super::tally::Tally;
+use super::terms::part_of;
 use crate::error::Error;
 use crate::storage::{FileName, Storage};
 use crate::store::file::beginning::StoreId;
@@ -176,7 +177,7 @@ impl FilterWriter {
             return Ok(());
         }
         (self.terms, self.last) = (self.terms + 1, Some(hash));
-        self.advance(filter::block_of(hash, self.blocks))?;
+        self.advance(part_of(hash, self.blocks))?;
         filter::insert(&mut self.block, hash);
         Ok(())
     }

@@ -8,6 +8,14 @@ use crate::store::file::bytes::lower_half_of_large;
 /// A 48-bit hash of a term: a kind and a name. Terms may share one, so what is found is compared with the record.
 pub(crate) type Hash = u64;
 
+const HASH_BITS: u32 = 48;
+pub(super) const HASH_MAX: Hash = (1 << HASH_BITS) - 1;
+
+/// Which of so many equal parts of all hashes this one lies in; the parts are in the order of the hashes.
+pub(super) fn part_of(hash: Hash, parts: u32) -> u32 {
+    u32::try_from((u128::from(hash) * u128::from(parts)) >> HASH_BITS).unwrap_or(parts)
+}
+
 #[derive(Clone, Copy)]
 enum Kind {
     Stream = 1,
@@ -49,7 +57,7 @@ impl Terms {
         for piece in pieces.iter().chain([&last]) {
             hash = fold(hash ^ u64::from_le_bytes(*piece), self.factor).wrapping_add(FACTOR);
         }
-        fold(hash, FACTOR) >> 16
+        fold(hash, FACTOR) >> (u64::BITS - HASH_BITS)
     }
 
     /// Every term that an event stands under.
