@@ -9,7 +9,7 @@ use super::place::Place;
 use super::recent::{Recent, nearest};
 use super::run::{Coverage, Run};
 use super::tally::Tally;
-use super::terms::{Hash, Terms};
+use super::terms::Hash;
 use crate::error::Error;
 use crate::position::Position;
 use crate::store::file::address::Address;
@@ -36,10 +36,9 @@ pub(crate) struct Part {
 
 impl Part {
     /// A part that begins behind this address and position.
-    pub(crate) fn behind(from: Address, last: Position, terms: Terms) -> Self {
+    pub(crate) fn behind(from: Address, last: Position, recent: Recent) -> Self {
         let first = Position::new(last.get().saturating_add(1));
-        let recent = Arc::new(RwLock::new(Recent::new(terms)));
-        Self { from, first, recent, settled: None }
+        Self { from, first, recent: Arc::new(RwLock::new(recent)), settled: None }
     }
 }
 
@@ -53,11 +52,11 @@ impl Sources {
 
     /// Lets the part that grows grow no more: it covers this, and another begins behind it.
     pub(crate) fn settle(&mut self, covered: Coverage) {
-        let terms = self.growing().recent.read().terms;
+        let recent = self.growing().recent.read().successor();
         if let Some(last) = self.recents.last_mut() {
             last.settled = Some(covered);
         }
-        self.recents.push(Part::behind(covered.to, covered.last, terms));
+        self.recents.push(Part::behind(covered.to, covered.last, recent));
     }
 
     /// The first part that waits to become a run, and what it covers.

@@ -179,6 +179,14 @@ impl Recent {
         }
     }
 
+    /// An empty one with room for as much: what comes is mostly like what came before.
+    pub(crate) fn successor(&self) -> Self {
+        let mut next = Self::new(self.terms);
+        next.table.places.reserve(self.table.places.len());
+        next.table.postings.reserve(self.table.postings.len());
+        next
+    }
+
     /// Adds the event whose record, of this length, lies at this address, behind all others. The first of a commit is a
     /// place.
     pub(crate) fn add(&mut self, event: &RecordedEvent<'_>, (address, length): (Address, u32)) {

@@ -8,7 +8,7 @@ use crate::storage::FileName;
 use crate::store::file::address::Address;
 use crate::store::file::fault::Fault;
 use crate::store::file::frame::FrameHeader;
-use crate::store::file::index::{Coverage, Part, Run, Sources, Terms, Workshop};
+use crate::store::file::index::{Coverage, Part, Recent, Run, Sources, Terms, Workshop};
 use crate::store::file::log::{Log, Segment};
 use crate::store::file::scan::{Scan, Step, Tip};
 use crate::store::file::segment::SEGMENT_HEADER_BYTES;
@@ -40,7 +40,7 @@ impl<'r> Replay<'r> {
         {
             tip = Tip { last_frame, ..Tip::at(to, last, last_chain, last_time) };
         }
-        let recents = vec![Part::behind(tip.end, tip.head, terms)];
+        let recents = vec![Part::behind(tip.end, tip.head, Recent::new(terms))];
         Self::from(log, Sources { runs, recents }, tip)
     }
 
