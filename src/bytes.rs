@@ -1,4 +1,4 @@
-//! Taking bytes apart.
+//! Putting numbers into bytes, and taking bytes apart.
 
 /// Whether all of these bytes are ASCII: for few of them, which the standard library looks at one by one.
 #[inline]
@@ -12,6 +12,54 @@ pub(crate) fn is_ascii(bytes: &[u8]) -> bool {
 
 /// The highest bit of each byte.
 const HIGH: u64 = 0x8080_8080_8080_8080;
+
+pub(crate) const VARINT_BYTES_MAX: usize = 10;
+
+/// A number as a varint of the shortest form: bytes of which so many are used.
+#[inline]
+pub(crate) fn varint(number: u64) -> ([u8; VARINT_BYTES_MAX], usize) {
+    let mut bytes = [0; VARINT_BYTES_MAX];
+    if number < 0x80 {
+        bytes[0] = (number & 0x7F) as u8;
+        return (bytes, 1);
+    }
+    if number >> 56 != 0 {
+        return long_varint(number);
+    }
+    // Seven bits into each byte: halves come apart, then halves of those, then again.
+    let word = number & 0x0000_0000_0FFF_FFFF | (number & 0x00FF_FFFF_F000_0000) << 4;
+    let word = word & 0x0000_3FFF_0000_3FFF | (word & 0x0FFF_C000_0FFF_C000) << 2;
+    let word = word & 0x007F_007F_007F_007F | (word & 0x3F80_3F80_3F80_3F80) << 1;
+    let last = word.ilog2() / 8;
+    let marks = 0x0080_8080_8080_8080 & ((1 << (8 * last)) - 1);
+    bytes[..8].copy_from_slice(&(word | marks).to_le_bytes());
+    (bytes, last as usize + 1)
+}
+
+#[cold]
+fn long_varint(mut number: u64) -> ([u8; VARINT_BYTES_MAX], usize) {
+    let (mut bytes, mut last) = ([0; VARINT_BYTES_MAX], 0);
+    while number >= 0x80 {
+        bytes[last] = (number & 0x7F) as u8 | 0x80;
+        (number, last) = (number >> 7, last + 1);
+    }
+    bytes[last] = (number & 0x7F) as u8;
+    (bytes, last + 1)
+}
+
+/// Adds a number as a varint of the shortest form.
+#[inline]
+pub(crate) fn put_varint(into: &mut Vec<u8>, number: u64) {
+    if number < 0x80 {
+        return into.push((number & 0x7F) as u8);
+    }
+    if number < 0x4000 {
+        return into.extend_from_slice(&[(number & 0x7F) as u8 | 0x80, (number >> 7 & 0x7F) as u8]);
+    }
+    let (bytes, length) = varint(number);
+    into.extend_from_slice(&bytes);
+    into.truncate(into.len() - VARINT_BYTES_MAX + length);
+}
 
 /// Bytes from which fields are taken, one after the other; `None` where they end too early.
 #[derive(Clone, Copy)]
@@ -85,21 +133,6 @@ impl<'a> Fields<'a> {
         (number >> (7 * (length - 1)) != 0).then_some(number)
     }
 
-    /// Passes over a varint, which may have any form.
-    #[inline]
-    pub(crate) fn skip_varint(&mut self) -> Option<()> {
-        if let [0..=0x7F, rest @ ..] | [_, 0..=0x7F, rest @ ..] = self.0 {
-            self.0 = rest;
-            return Some(());
-        }
-        let last = self.0.first_chunk().map_or(0, |word| !u64::from_le_bytes(*word) & HIGH);
-        let length = match last {
-            0 => self.0.iter().position(|byte| byte & 0x80 == 0)? + 1,
-            last => last.trailing_zeros() as usize / 8 + 1,
-        };
-        self.bytes(length).map(|_| ())
-    }
-
     fn long_varint(&mut self) -> Option<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
@@ -120,5 +153,25 @@ impl<'a> Fields<'a> {
     #[inline]
     pub(crate) fn length(&mut self) -> Option<usize> {
         self.varint().and_then(|length| usize::try_from(length).ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_are_read_back_and_only_in_their_shortest_form() {
+        let around = |bit: u32| [1 << bit, (1 << bit) - 1, 1 << bit | 1, u64::MAX >> bit];
+        for number in (0..64).flat_map(around) {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, number);
+            assert_eq!(varint(number), long_varint(number));
+            assert_eq!(Fields(&bytes).varint(), Some(number));
+            assert_eq!(Fields(&bytes[..bytes.len() - 1]).varint(), None);
+        }
+        for bad in [&[0x80, 0][..], &[0xFF; 10], &[0x80; 11]] {
+            assert_eq!(Fields(bad).varint(), None, "{bad:?}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-use crate::bytes::{self, is_ascii};
+use crate::bytes::{self, is_ascii, put_varint};
 use crate::clock::{is_time, to_micros};
 use crate::id::{CorrelationId, EventId};
 
@@ -128,7 +128,7 @@ fn cut_to_micros<'de, D: Deserializer<'de>>(
 /// ```text
 /// flags u8 │ correlation 16 │ causation 16 │ occurred-at i64 µs │ actor text │ headers: (text, text)*
 ///           if bit 0         if bit 1       if bit 2             if bit 3     to the end
-/// text = length u32 little-endian, UTF-8
+/// text = length as a varint, UTF-8
 /// ```
 ///
 /// Made by [`encode`](Self::encode), or checked by [`is_one`](Self::is_one), so decoding cannot fail.
@@ -190,7 +190,7 @@ impl<'a> EncodedMetadata<'a> {
         // Texts are short, so that their lengths are mostly ASCII, too.
         let (are_ascii, mut texts) = (is_ascii(rest.0), 0);
         while !rest.0.is_empty() {
-            let text = rest.u32().and_then(|length| rest.bytes(length as usize));
+            let text = rest.length().and_then(|length| rest.bytes(length));
             if text.is_none_or(|text| !are_ascii && std::str::from_utf8(text).is_err()) {
                 return false;
             }
@@ -282,13 +282,12 @@ impl<'a> Fields<'a> {
 }
 
 fn put_text(bytes: &mut Vec<u8>, text: &str) {
-    let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
-    bytes.extend_from_slice(&length.to_le_bytes());
+    put_varint(bytes, text.len() as u64);
     bytes.extend_from_slice(text.as_bytes());
 }
 
 fn text<'a>(from: &mut bytes::Fields<'a>) -> Option<&'a str> {
-    let length = from.u32()? as usize;
+    let length = from.length()?;
     std::str::from_utf8(from.bytes(length)?).ok()
 }
 

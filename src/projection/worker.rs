@@ -60,7 +60,7 @@ impl<K: Keep> Worker<K> {
             self.ahead = self.desk.read_ahead(self.subscription.checkpoint());
         }
         if let Some(page) = self.ahead.as_mut().and_then(ReadAhead::next) {
-            let Page { batch, ahead, end } = &mut page?;
+            let Page { batch, ahead, end, .. } = &mut page?;
             self.desk.handle(batch, ahead, calls)?;
             self.subscription.go_to(*end);
             return Ok(Some(()));

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -26,6 +27,16 @@ pub(crate) struct Page {
     pub(crate) ahead: Ahead,
     /// Everything up to here was looked at.
     pub(crate) end: Position,
+    used: Arc<Used>,
+}
+
+/// What a thread has decoded and nobody needs any more: it is dropped by that thread, and not by the one that folds.
+type Used = Mutex<Vec<Ahead>>;
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        self.used.lock().push(mem::take(&mut self.ahead));
+    }
 }
 
 /// What is read ahead of one who folds it in order.
@@ -138,6 +149,7 @@ fn bytes_of(page: &Result<Page, Error>) -> usize {
 impl Shared {
     /// Reads one part after the other, until all are taken on or nobody wants more.
     fn read_parts(&self) {
+        let used = Arc::default();
         loop {
             let number = {
                 let mut state = self.state.lock();
@@ -147,14 +159,14 @@ impl Shared {
                 state.next += 1;
                 state.next - 1
             };
-            if !self.read_part(number) {
+            if !self.read_part(number, &used) {
                 return;
             }
         }
     }
 
     /// Reads a part; false if nobody wants it any more.
-    fn read_part(&self, number: u64) -> bool {
+    fn read_part(&self, number: u64, used: &Arc<Used>) -> bool {
         let Wanted { filter, after, up_to } = &self.wanted;
         let from = after.get() + number * PART;
         let to = Position::new(from + PART).min(*up_to);
@@ -167,8 +179,10 @@ impl Shared {
             let page = read.map(|(batch, rest)| {
                 let end = rest.as_ref().map_or(to, |rest| rest.positions().0);
                 next = rest;
-                Page { ahead: self.decode(&batch), batch, end }
+                Page { ahead: self.decode(&batch), batch, end, used: Arc::clone(used) }
             });
+            let done = mem::take(&mut *used.lock());
+            drop(done);
             if !self.hand_over(number, page, next.is_none()) {
                 return false;
             }

@@ -28,8 +28,8 @@ pub(super) struct Decoder<E> {
     pub(super) codec: EventCodec<E>,
 }
 
-/// What became of the events of a batch, each at its place; `None` is not decoded, or was taken.
-type Results<E> = Vec<Option<Result<Decoded<E>, Error>>>;
+/// What became of an event of a batch; `None` if it is not decoded, or was taken.
+pub(super) type Slot<E> = Option<Result<Decoded<E>, Error>>;
 
 impl<E: Serialize + DeserializeOwned + Send + Sync + 'static> Decode for Decoder<E> {
     fn decode(&self, batch: &Batch) -> Box<dyn Any + Send> {
@@ -37,8 +37,8 @@ impl<E: Serialize + DeserializeOwned + Send + Sync + 'static> Decode for Decoder
             let is_meant = stored.stream().is_in(&self.category) && !stored.is_gap();
             is_meant.then(|| self.codec.decode(&stored))
         };
-        let results: Results<E> = batch.iter().map(decode).collect();
-        Box::new(results)
+        let slots: Vec<Slot<E>> = batch.iter().map(decode).collect();
+        Box::new(slots)
     }
 }
 
@@ -47,15 +47,20 @@ impl<E: Serialize + DeserializeOwned + Send + Sync + 'static> Decoder<E> {
         Arc::new(Self { category, codec })
     }
 
-    /// What an event means, from what was decoded ahead if it is there.
+    /// What an event means, from the slot where it was decoded ahead if it is there.
     pub(super) fn take(
         &self,
         stored: &RecordedEvent<'_>,
-        ahead: Option<(&mut (dyn Any + Send), usize)>,
+        slot: Option<&mut Slot<E>>,
     ) -> Result<Decoded<E>, Error> {
-        let results = ahead.and_then(|(all, place)| {
-            all.downcast_mut::<Results<E>>().and_then(|all| all.get_mut(place)?.take())
-        });
-        results.unwrap_or_else(|| self.codec.decode(stored))
+        slot.and_then(Option::take).unwrap_or_else(|| self.codec.decode(stored))
+    }
+
+    /// The slot at a place of what this decoder has made of a batch.
+    pub(super) fn slot<'a>(
+        &self,
+        (all, place): (&'a mut (dyn Any + Send), usize),
+    ) -> Option<&'a mut Slot<E>> {
+        all.downcast_mut::<Vec<Slot<E>>>()?.get_mut(place)
     }
 }

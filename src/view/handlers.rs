@@ -1,6 +1,7 @@
 //! What a view does with the events that it is made of.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::error::Error as StdError;
 use std::sync::Arc;
 use std::thread;
@@ -8,7 +9,7 @@ use std::thread;
 use super::ahead::{ReadAhead, Wanted};
 use super::decoder::{Ahead, AnyDecoder, Decoder};
 use crate::aggregate::{Aggregate, Recorded, missing};
-use crate::codec::EventCodec;
+use crate::codec::{Decoded, EventCodec};
 use crate::error::{Error, ErrorKind};
 use crate::event::RecordedEvent;
 use crate::id::Category;
@@ -108,16 +109,27 @@ impl<V> Handlers<V> {
         let decoder = Decoder::new(category.clone(), codec);
         let decodes = Arc::clone(&decoder);
         let handle: Box<BoxedHandler<V>> = Box::new(move |view, stored, ahead| {
-            let decode = |stored: &RecordedEvent<'_>| decodes.take(stored, ahead);
+            let slot = Cell::new(ahead.and_then(|ahead| decodes.slot(ahead)));
+            let decode = |stored: &RecordedEvent<'_>| {
+                let mut taken = slot.take();
+                let decoded = decodes.take(stored, taken.as_deref_mut());
+                slot.set(taken);
+                decoded
+            };
             Recorded::<A>::read_by(decode, stored, |recorded| {
-                handler(view, &recorded).into_result().map_err(|source| {
+                let handled = handler(view, &recorded).into_result().map_err(|source| {
                     Error::new(ErrorKind::View)
                         .detail(name.clone())
                         .in_stream(recorded.stream().to_stream_id())
                         .at_position(recorded.position())
                         .of_event(recorded.stored().to_event_type(), recorded.schema())
                         .caused_by(source)
-                })
+                });
+                // Whoever has decoded it drops it, too: to free here what was allocated there takes much longer.
+                if let Some(slot) = slot.take() {
+                    *slot = Some(Ok(Decoded::Current(recorded.into_event())));
+                }
+                handled
             })
         });
         self.registered.push(Registered { category, decoder, handle });

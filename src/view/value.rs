@@ -45,7 +45,7 @@ impl<V> View<V> {
         let backing = Arc::clone(&self.backing);
         if let Some(mut ahead) = self.handlers.read_ahead(&backing.store, self.position, head) {
             while let Some(page) = ahead.next() {
-                let Page { batch, ahead, end } = &mut page?;
+                let Page { batch, ahead, end, .. } = &mut page?;
                 self.handle_batch(batch, ahead)?;
                 self.position = *end;
             }

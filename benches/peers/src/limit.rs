@@ -144,20 +144,23 @@ impl Shared {
     }
 }
 
-const PAYLOAD: usize = 163;
-
 /// Records whose places are known: of all events, in order, and of each stream.
 pub struct Known {
     file: File,
     path: PathBuf,
-    /// The length of each: an envelope, and a payload behind it.
+    /// The length of each: an envelope, and a payload of this length behind it.
     record: usize,
+    payload: usize,
     kinds: Vec<&'static str>,
     streams: HashMap<String, Vec<u32>>,
 }
 
 impl Known {
-    pub fn write(path: &Path, record: usize, commits: impl FnOnce(&mut dyn FnMut(Commit))) -> Self {
+    pub fn write(
+        path: &Path,
+        (record, payload): (usize, usize),
+        commits: impl FnOnce(&mut dyn FnMut(Commit)),
+    ) -> Self {
         let bare = Bare::growing(path);
         let (mut kinds, mut streams) = (Vec::new(), HashMap::<String, Vec<u32>>::new());
         commits(&mut |commit: Commit| {
@@ -167,14 +170,15 @@ impl Known {
                 for fact in &write.facts {
                     of_stream.push(kinds.len() as u32);
                     kinds.push(fact.kind);
-                    bytes.resize(bytes.len() + record - PAYLOAD, 0xA5);
+                    bytes.resize(bytes.len() + record - payload, 0xA5);
                     bytes.extend_from_slice(&fact.payload);
+                    assert_eq!(fact.payload.len(), payload);
                 }
             }
             bare.write(&bytes);
         });
         bare.sync();
-        Self { file: bare.file, path: path.to_owned(), record, kinds, streams }
+        Self { file: bare.file, path: path.to_owned(), record, payload, kinds, streams }
     }
 
     pub fn len(&self) -> usize {
@@ -187,7 +191,7 @@ impl Known {
 
     fn show(&self, record: &[u8], kind: &str, look: &mut impl FnMut(&str, &[u8])) {
         black_box(crc32fast::hash(record));
-        look(kind, &record[self.record - PAYLOAD..]);
+        look(kind, &record[self.record - self.payload..]);
     }
 
     fn read(&self, bytes: &mut [u8], number: usize) {

@@ -3,12 +3,12 @@
 use std::thread;
 
 use crate::contender::{Contender, Mode};
-use crate::embedded::Annals;
+use crate::embedded::{Annals, Binary};
 use crate::limit::Known;
 use crate::measure::{Cost, Scratch, Turn, timed};
 use crate::peer::{Look, Peer, peers, turns};
 use crate::report::{Report, grouped};
-use crate::workload::{Digest, Event, scattered};
+use crate::workload::{COMPACT, Digest, Event, PAYLOAD, compact, scattered};
 use crate::writing::{log_bytes, space};
 use crate::{EVENTS_OF_BULK, Scale};
 
@@ -74,7 +74,7 @@ fn weighed(weight: u64, work: impl FnOnce() -> u64) -> Cost {
 pub fn reading(scratch: &Scratch, scale: &Scale, report: &mut Report) {
     let record = record_bytes(scratch, scale);
     let fill = |each: &mut dyn FnMut(_)| scattered(scale.streams, scale.long, each);
-    let mut known = Known::write(&scratch.fresh("known"), record, fill);
+    let mut known = Known::write(&scratch.fresh("known"), (record, PAYLOAD), fill);
     let mut peers = peers(scratch, Mode::Bulk);
     scattered(scale.streams, scale.long, |commit| {
         peers.iter_mut().for_each(|peer| peer.append_one(&commit));
@@ -103,6 +103,41 @@ pub fn reading(scratch: &Scratch, scale: &Scale, report: &mut Report) {
 
     drop(peers);
     views(scratch, scale, report, (known, all));
+    binary(scratch, scale, report, (known, record, all, &some));
+}
+
+/// Payloads in binary: beside the limit of JSON, and beside one that decodes postcard.
+fn binary(
+    scratch: &Scratch,
+    scale: &Scale,
+    report: &mut Report,
+    (known, record, all, some): (&Known, usize, u64, &[String]),
+) {
+    let fill = |each: &mut dyn FnMut(_)| scattered(scale.streams, scale.long, each);
+    let annals = Binary::load(&scratch.fresh("binary"), fill);
+    let lengths = (record - PAYLOAD + COMPACT, COMPACT);
+    let known_compact = Known::write(&scratch.fresh("compact"), lengths, |each| {
+        fill(&mut |commit| each(compact(commit)));
+    });
+    let weight = |read: &dyn Fn(Look<'_>)| {
+        let mut weight = 0;
+        read(&mut |kind, payload| weight += Event::decode_compact(kind, payload).weight());
+        weight
+    };
+    let each = |stream: &String, look: Look<'_>| Source::stream(&known_compact, stream, look);
+    let compact_all = || weight(&|look| known_compact.replay(look));
+    let compact_some = || weight(&|look| some.iter().for_each(|stream| each(stream, look)));
+    let (of_some, count) = (weight_of_streams(known, some), known.len() as f64);
+    let replay = || annals.weight_of_all();
+    let json = || weight_of_all(known);
+    let what = "replay everything in binary, beside the limit of JSON, an event";
+    report.compare(what, scale.rounds, count, beside(all, json, replay));
+    let what = "replay everything in binary, beside a limit in binary, an event";
+    report.compare(what, scale.rounds, count, beside(all, compact_all, replay));
+    let streams = || annals.weight_of_streams(some);
+    let what = "load a stream of 100 in binary, beside a limit in binary";
+    let turns = beside(of_some, compact_some, streams);
+    report.compare(what, scale.blocks, some.len() as f64, turns);
 }
 
 /// How long a record of annals is when streams are as scattered as here.
@@ -154,12 +189,23 @@ fn views(scratch: &Scratch, scale: &Scale, report: &mut Report, (known, all): (&
     let annals = Annals::open(&scratch.path().join(Annals::NAME), Mode::Durable);
     let threads = thread::available_parallelism().map_or(1, usize::from);
     for (what, threads) in [("one thread", 1), ("all threads", threads)] {
-        let limit = || weighed(all, || weight_of_parts(known, threads));
-        let view = || weighed(all, || annals.weight(threads));
-        let turns: Vec<Turn<'_>> = vec![("limit", Box::new(limit)), (Annals::NAME, Box::new(view))];
+        let limit = || weight_of_parts(known, threads);
+        let turns = beside(all, limit, || annals.weight(threads));
         let what = format!("a view of everything, {what}, an event");
         report.compare(&what, scale.rounds, known.len() as f64, turns);
     }
+}
+
+/// Turns of annals alone, behind a limit; both come upon this weight.
+fn beside<'t>(
+    all: u64,
+    limit: impl Fn() -> u64 + 't,
+    annals: impl Fn() -> u64 + 't,
+) -> Vec<Turn<'t>> {
+    vec![
+        ("limit", Box::new(move || weighed(all, &limit))),
+        (Annals::NAME, Box::new(move || weighed(all, &annals))),
+    ]
 }
 
 /// The weight of all, read by so many threads, each a part of its own.

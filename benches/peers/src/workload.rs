@@ -20,10 +20,23 @@ pub enum Event {
     Withdrawn(Movement),
 }
 
+/// The length of every payload.
+pub const PAYLOAD: usize = 163;
+/// The same in [postcard](https://docs.rs/postcard), filled up to one length.
+pub const COMPACT: usize = 84;
+
 impl Event {
     /// Decodes what is stored under a type's name.
     pub fn decode(kind: &str, payload: &[u8]) -> Self {
-        let movement = serde_json::from_slice(payload).unwrap();
+        Self::of(kind, serde_json::from_slice(payload).unwrap())
+    }
+
+    /// Decodes what [`compact`] made.
+    pub fn decode_compact(kind: &str, payload: &[u8]) -> Self {
+        Self::of(kind, postcard::from_bytes(payload).unwrap())
+    }
+
+    pub fn of(kind: &str, movement: Movement) -> Self {
         match kind {
             "Deposited" => Self::Deposited(movement),
             "Withdrawn" => Self::Withdrawn(movement),
@@ -94,8 +107,19 @@ pub fn fact(number: u64) -> Fact {
         note: "membership fees, in full".to_owned(),
     };
     let payload = serde_json::to_vec(&movement).unwrap();
-    assert_eq!(payload.len(), 163, "the payload that the figures are about");
+    assert_eq!(payload.len(), PAYLOAD, "the payload that the figures are about");
     Fact { kind: if number.is_multiple_of(3) { "Withdrawn" } else { "Deposited" }, payload }
+}
+
+/// The same commit with payloads in postcard.
+pub fn compact(mut commit: Commit) -> Commit {
+    for fact in commit.writes.iter_mut().flat_map(|write| &mut write.facts) {
+        let movement: Movement = serde_json::from_slice(&fact.payload).unwrap();
+        fact.payload = postcard::to_stdvec(&movement).unwrap();
+        assert!(fact.payload.len() <= COMPACT);
+        fact.payload.resize(COMPACT, 0);
+    }
+    commit
 }
 
 /// A stream with one writer, who knows its version.

@@ -17,7 +17,7 @@ impl Address {
         Self(u64::from(segment) << 32 | u64::from(offset))
     }
 
-    pub(super) fn from_number(number: u64) -> Self {
+    pub(super) const fn from_number(number: u64) -> Self {
         Self(number)
     }
 

@@ -234,8 +234,8 @@ mod tests {
     #[test]
     fn a_record_is_laid_out_as_documented() {
         let (bytes, event) = encoded();
-        let golden = "7bac74dc 3c000000 01 01 00 40420f0000000000 0102030405060708090a0b0c0d0e0f10 \
-             ac02 03 01 02 01 03 01 03 07 612f31 58 730a74 08020000006d65 37";
+        let golden = "7d545a96 39000000 01 01 00 40420f0000000000 0102030405060708090a0b0c0d0e0f10 \
+             ac02 03 01 02 01 03 01 03 04 612f31 58 730a74 08026d65 37";
         assert_eq!(hex(&bytes), golden.replace(' ', ""));
         let record = Record::decode(&bytes, SEED).ok().unwrap();
         assert!(record.event == event);

@@ -1,4 +1,14 @@
 //! Leaves of a run: pairs of hash and address, ascending, in few bytes.
+//!
+//! ```text
+//!  0        2                                     4092 - 2 × groups
+//!  ┌────────┬─────────┬─────────┬───┬───────────┬────────────────────┐
+//!  │ groups │ pairs   │ pairs   │ … │ zeros     │ ends of the groups │
+//!  │ u16    │         │         │   │           │ u16 each           │
+//!  └────────┴─────────┴─────────┴───┴───────────┴────────────────────┘
+//! ```
+//!
+//! A group can be read without those before it, so whoever looks for a term reads one group.
 
 use super::blocks::CONTENT_BYTES;
 use super::terms::{HASH_MAX, Hash};
@@ -13,7 +23,10 @@ pub(super) struct LeafBuilder {
     /// Addresses of new terms are written as differences from this one.
     from: Address,
     content: Vec<u8>,
-    count: u16,
+    /// Where the groups end that are complete.
+    ends: Vec<u16>,
+    /// How many pairs the last group has.
+    in_group: u16,
     first: Pair,
     last: Pair,
 }
@@ -21,108 +34,190 @@ pub(super) struct LeafBuilder {
 /// Segments are numbered below 2^31.
 const ADDRESS_MAX: u64 = (1 << 63) - 1;
 
-/// No pair takes more: two varints of at most ten bytes.
-const PAIR_BYTES_MAX: usize = 20;
+/// No pair takes more: 7 bytes for 49 bits of a new hash, and 9 for 63 of its address.
+const PAIR_BYTES_MAX: usize = 16;
+
+/// Where the first group begins.
+const BEGIN: usize = 2;
+const END_BYTES: usize = 2;
+
+/// A new term begins a new group behind this many pairs. A group takes 4 bytes more than its pairs would without it.
+const GROUP_PAIRS: u16 = 24;
 
 impl LeafBuilder {
     pub(super) fn new(from: Address) -> Self {
         let none = (0, Address::MIN);
-        Self { from, content: vec![0; 2], count: 0, first: none, last: none }
+        let (content, ends) = (vec![0; BEGIN], Vec::new());
+        Self { from, content, ends, in_group: 0, first: none, last: none }
     }
 
     pub(super) fn push(&mut self, (hash, address): Pair) {
-        if self.count > 0 && hash == self.last.0 {
+        if self.is_empty() {
+            self.first = (hash, address);
+        }
+        if !self.is_empty() && hash == self.last.0 {
             let distance = address.number() - self.last.1.number();
             put_varint(&mut self.content, distance << 1);
         } else {
-            put_varint(&mut self.content, (hash - self.last.0) << 1 | 1);
+            if self.in_group >= GROUP_PAIRS {
+                self.end_group();
+            }
+            let before = if self.in_group == 0 { 0 } else { self.last.0 };
+            put_varint(&mut self.content, (hash - before) << 1 | 1);
             put_varint(&mut self.content, address.number() - self.from.number());
         }
-        if self.count == 0 {
-            self.first = (hash, address);
-        }
         self.last = (hash, address);
-        self.count += 1;
+        self.in_group += 1;
+    }
+
+    fn end_group(&mut self) {
+        self.ends.push(u16::try_from(self.content.len()).expect("a leaf is one block at most"));
+        self.in_group = 0;
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
+        self.content.len() == BEGIN
     }
 
+    /// Whether there may be no room for another pair, which may begin another group.
     pub(super) fn is_full(&self) -> bool {
-        self.content.len() + PAIR_BYTES_MAX > CONTENT_BYTES
+        let ends = (self.ends.len() + 2) * END_BYTES;
+        self.content.len() + PAIR_BYTES_MAX + ends > CONTENT_BYTES
     }
 
     /// The leaf's content and its first pair; begins the next leaf.
     pub(super) fn finish(&mut self) -> (Vec<u8>, Pair) {
         let mut done = std::mem::replace(self, Self::new(self.from));
-        done.content[..2].copy_from_slice(&done.count.to_le_bytes());
+        done.end_group();
+        let groups = u16::try_from(done.ends.len()).expect("fewer than bytes");
+        done.content[..BEGIN].copy_from_slice(&groups.to_le_bytes());
+        done.content.resize(CONTENT_BYTES - done.ends.len() * END_BYTES, 0);
+        done.content.extend(done.ends.iter().flat_map(|end| end.to_le_bytes()));
         (done.content, done.first)
     }
 }
 
-/// The pairs of a leaf, in order; an error where the bytes make no sense, which a right checksum does not rule out.
-pub(super) struct Pairs<'c> {
+/// A leaf that is read. An error where the bytes make no sense, which a right checksum does not rule out.
+pub(super) struct Leaf<'c> {
     from: u64,
-    fields: Fields<'c>,
-    left: u16,
-    hash: Hash,
-    number: u64,
-}
-
-impl<'c> Pairs<'c> {
-    pub(super) fn of(content: &'c [u8], from: Address) -> Self {
-        let mut fields = Fields(content);
-        let left = fields.u16().unwrap_or(0);
-        Self { from: from.number(), fields, left, hash: 0, number: 0 }
-    }
-
-    /// Passes over the pairs of smaller hashes. It takes much less than to look at each, and what is wrong with an address is not noticed.
-    pub(super) fn skip_below(&mut self, hash: Hash) -> Result<(), Fault> {
-        self.skip(hash).ok_or(NONSENSE)
-    }
-
-    #[inline]
-    fn skip(&mut self, hash: Hash) -> Option<()> {
-        while self.left > 0 {
-            let mut fields = self.fields;
-            // The lowest bit, which tells whether there is another hash, is the first.
-            if fields.0.first()? & 1 == 1 {
-                let next = self.hash.checked_add(fields.varint()? >> 1)?;
-                if next >= hash {
-                    break;
-                }
-                self.hash = next;
-            }
-            fields.skip_varint()?;
-            (self.fields, self.left) = (fields, self.left - 1);
-        }
-        Some(())
-    }
-
-    #[inline]
-    fn step(&mut self) -> Option<Pair> {
-        let step = self.fields.varint()?;
-        if step & 1 == 0 {
-            self.number = self.number.checked_add(step >> 1)?;
-        } else {
-            self.hash = self.hash.checked_add(step >> 1)?;
-            self.number = self.from.checked_add(self.fields.varint()?)?;
-        }
-        let is_pair = self.hash <= HASH_MAX && self.number <= ADDRESS_MAX;
-        is_pair.then_some((self.hash, Address::from_number(self.number)))
-    }
+    content: &'c [u8],
+    /// Where each group ends, and the next begins; at least one.
+    ends: &'c [[u8; END_BYTES]],
 }
 
 const NONSENSE: Fault = Fault::Wrong("the pairs of a leaf make no sense");
 
-impl Iterator for Pairs<'_> {
-    type Item = Result<Pair, Fault>;
+impl<'c> Leaf<'c> {
+    pub(super) fn of(content: &'c [u8], from: Address) -> Result<Self, Fault> {
+        let groups = Fields(content).u16().filter(|groups| *groups > 0);
+        let table = groups.and_then(|groups| {
+            let begin = content.len().checked_sub(usize::from(groups) * END_BYTES)?;
+            content.get(begin..)
+        });
+        let ends = table.ok_or(NONSENSE)?.as_chunks().0;
+        Ok(Self { from: from.number(), content, ends })
+    }
+
+    /// All pairs, in order.
+    pub(super) fn pairs(&self) -> Result<Vec<Pair>, Fault> {
+        let mut pairs: Vec<Pair> = Vec::new();
+        let mut are_ordered = true;
+        for number in 0..self.ends.len() {
+            let begin = pairs.len();
+            for pair in self.group(number).ok_or(NONSENSE)? {
+                pairs.push(pair.ok_or(NONSENSE)?);
+            }
+            // No term goes on in another group: nobody would look for it there.
+            are_ordered &= begin == 0 || pairs[begin - 1].0 < pairs[begin].0;
+        }
+        if !are_ordered || !pairs.is_sorted_by(|a, b| a < b) {
+            return Err(Fault::Wrong("the pairs of a leaf are out of order"));
+        }
+        Ok(pairs)
+    }
+
+    /// The addresses of a term, and whether more of them may stand in the next leaf.
+    pub(super) fn addresses(&self, hash: Hash) -> Result<(Vec<Address>, bool), Fault> {
+        self.find(hash).ok_or(NONSENSE)
+    }
+
+    fn find(&self, hash: Hash) -> Option<(Vec<Address>, bool)> {
+        let (_, begins) = self.ends.split_last()?;
+        let mut makes_sense = true;
+        let number = begins.partition_point(|begin| {
+            let first = self.first_hash(*begin);
+            makes_sense &= first.is_some();
+            first.is_some_and(|first| first <= hash)
+        });
+        let group = self.group(number).filter(|_| makes_sense)?;
+        let mut addresses = Vec::new();
+        for pair in group {
+            let (found, address) = pair?;
+            if found > hash {
+                return Some((addresses, false));
+            }
+            if found == hash {
+                addresses.push(address);
+            }
+        }
+        Some((addresses, number == begins.len()))
+    }
+
+    /// The hash with which the group begins that begins here.
+    fn first_hash(&self, begin: [u8; END_BYTES]) -> Option<Hash> {
+        let step = Fields(self.content.get(offset(begin)..)?).varint()?;
+        (step & 1 == 1).then_some(step >> 1)
+    }
+
+    fn group(&self, number: usize) -> Option<Group<'c>> {
+        let begin = number.checked_sub(1).map_or(BEGIN, |before| offset(self.ends[before]));
+        let fields = Fields(self.content.get(begin..)?);
+        let behind = self.content.len().checked_sub(offset(self.ends[number]))?;
+        // It has a pair at least, and the first begins with a hash.
+        let is_group = fields.0.len() > behind && fields.0[0] & 1 == 1;
+        is_group.then_some(Group { from: self.from, fields, behind, hash: 0, number: 0 })
+    }
+}
+
+fn offset(bytes: [u8; END_BYTES]) -> usize {
+    u16::from_le_bytes(bytes).into()
+}
+
+/// The pairs of a group, in order; `None` where they make no sense.
+struct Group<'c> {
+    from: u64,
+    /// The group and all behind it.
+    fields: Fields<'c>,
+    /// How many bytes lie behind the group.
+    behind: usize,
+    hash: Hash,
+    number: u64,
+}
+
+impl Group<'_> {
+    #[inline]
+    fn step(&mut self) -> Option<Pair> {
+        let step = self.fields.varint()?;
+        // Each has 63 bits at most, so no sum is too large.
+        if step & 1 == 0 {
+            self.number += step >> 1;
+        } else {
+            self.hash += step >> 1;
+            self.number = self.from.checked_add(self.fields.varint()?)?;
+        }
+        let is_pair = self.hash <= HASH_MAX
+            && self.number <= ADDRESS_MAX
+            && self.fields.0.len() >= self.behind;
+        is_pair.then_some((self.hash, Address::from_number(self.number)))
+    }
+}
+
+impl Iterator for Group<'_> {
+    type Item = Option<Pair>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.left = self.left.checked_sub(1)?;
-        Some(self.step().ok_or(NONSENSE))
+        (self.fields.0.len() != self.behind).then(|| self.step())
     }
 }
 
@@ -130,11 +225,13 @@ impl Iterator for Pairs<'_> {
 mod tests {
     use super::*;
 
+    const FROM: Address = Address::from_number(1 << 20);
+
     /// A leaf of terms with more and more addresses, with steps of all lengths.
     fn leaf() -> (Vec<u8>, Vec<Pair>) {
-        let mut builder = LeafBuilder::new(Address::from_number(1 << 20));
+        let mut builder = LeafBuilder::new(FROM);
         let (mut hash, mut pairs) = (0, Vec::new());
-        for term in 0..40_u64 {
+        for term in 0..60_u64 {
             hash += [1, 100, 1 << 20, 1 << 40][(term % 4) as usize];
             let mut number = (1 << 20) + (term << (term % 30));
             for n in 0..=term % 7 {
@@ -146,35 +243,76 @@ mod tests {
         (builder.finish().0, pairs)
     }
 
-    fn pairs_from(content: &[u8], hash: Hash) -> Result<Vec<Pair>, Fault> {
-        let mut pairs = Pairs::of(content, Address::from_number(1 << 20));
-        pairs.skip_below(hash)?;
-        pairs.collect()
+    fn addresses(content: &[u8], hash: Hash) -> Result<(Vec<Address>, bool), Fault> {
+        Leaf::of(content, FROM)?.addresses(hash)
     }
 
     #[test]
-    fn what_is_passed_over_are_the_pairs_of_smaller_hashes() {
+    fn each_term_is_found_and_no_other() {
         let (content, pairs) = leaf();
+        let leaf = Leaf::of(&content, FROM).unwrap();
+        assert!(leaf.ends.len() > 3, "there are several groups");
+        assert_eq!(leaf.pairs(), Ok(pairs.clone()));
         let hashes = pairs.iter().flat_map(|(hash, _)| [hash - 1, *hash, hash + 1]);
         for hash in hashes.chain([0, HASH_MAX]) {
-            let mut expected = pairs.clone();
-            expected.retain(|pair| pair.0 >= hash);
-            assert_eq!(pairs_from(&content, hash), Ok(expected), "from {hash}");
+            let of_term = pairs.iter().filter(|pair| pair.0 == hash).map(|pair| pair.1).collect();
+            let may_go_on = pairs.iter().all(|pair| pair.0 <= hash);
+            assert_eq!(addresses(&content, hash), Ok((of_term, may_go_on)), "{hash}");
         }
     }
 
     #[test]
-    fn whatever_the_content_is_passing_over_it_ends() {
+    fn a_term_of_many_addresses_is_one_group() {
+        let mut builder = LeafBuilder::new(FROM);
+        let mut number = 1 << 20;
+        while !builder.is_full() {
+            builder.push((7, Address::from_number(number)));
+            number += 300;
+        }
+        let (content, first) = builder.finish();
+        assert_eq!(first, (7, FROM));
+        assert!(builder.is_empty() && content.len() == CONTENT_BYTES);
+        let (found, goes_on) = addresses(&content, 7).unwrap();
+        assert_eq!((found.len() as u64, goes_on), ((number - (1 << 20)) / 300, true));
+    }
+
+    #[test]
+    fn whatever_the_content_is_reading_it_ends() {
         let (content, pairs) = leaf();
-        for at in 0..content.len() {
+        let (begin, end) = (pairs.len() * 3, content.len() - 20);
+        for at in (0..begin).chain(end..content.len()) {
             for byte in [0, 1, 0x7F, 0x80, 0xFF] {
                 let mut content = content.clone();
                 content[at] = byte;
                 for (hash, _) in pairs.iter().step_by(9) {
-                    let _ = pairs_from(&content, *hash);
+                    let _ = addresses(&content, *hash);
                 }
+                let _ = Leaf::of(&content, FROM).and_then(|leaf| leaf.pairs());
             }
-            assert!(pairs_from(&content[..at], HASH_MAX).map_or(true, |pairs| pairs.is_empty()));
         }
+        for length in 0..content.len() {
+            let cut = Leaf::of(&content[..length], FROM).and_then(|leaf| leaf.pairs());
+            assert!(cut.is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn groups_that_share_a_term_or_are_out_of_order_are_refused() {
+        let (content, _) = leaf();
+        let ends = content.len() - 2 * END_BYTES;
+        let mut swapped = content.clone();
+        swapped.copy_within(ends..ends + END_BYTES, ends - END_BYTES);
+        assert!(Leaf::of(&swapped, FROM).unwrap().pairs().is_err());
+        let mut builder = LeafBuilder::new(FROM);
+        builder.push((7, FROM));
+        builder.end_group();
+        builder.push((7, Address::from_number(2 << 20)));
+        // As if it were another term: its hash is written anew.
+        builder.content.truncate(builder.ends[0].into());
+        put_varint(&mut builder.content, 7 << 1 | 1);
+        put_varint(&mut builder.content, 1 << 20);
+        let (content, _) = builder.finish();
+        let out_of_order = Fault::Wrong("the pairs of a leaf are out of order");
+        assert_eq!(Leaf::of(&content, FROM).unwrap().pairs(), Err(out_of_order));
     }
 }

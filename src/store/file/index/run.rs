@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::blocks::{CONTENT_BYTES, verified};
 use super::filter;
-use super::leaf::{Pair, Pairs};
+use super::leaf::{Leaf, Pair};
 use super::place::Place;
 use super::tally::Tally;
 use super::terms::{Hash, part_of};
@@ -235,19 +235,10 @@ impl Run {
     /// The addresses of a term in a leaf, and whether more of them may stand in the next.
     pub(super) fn addresses(&self, leaf: u32, hash: Hash) -> Result<(Vec<Address>, bool), Error> {
         let block = self.block(self.extent.leaf(leaf))?;
-        let mut addresses = Vec::new();
-        let mut pairs = Pairs::of(&block[..CONTENT_BYTES], self.coverage.from);
-        pairs.skip_below(hash).map_err(|fault| self.damage(leaf, fault))?;
-        for pair in pairs {
-            let (found, address) = pair.map_err(|fault| self.damage(leaf, fault))?;
-            if found > hash {
-                return Ok((addresses, false));
-            }
-            if found == hash {
-                addresses.push(address);
-            }
-        }
-        Ok((addresses, leaf + 1 < self.extent.leaves))
+        let found = Leaf::of(&block[..CONTENT_BYTES], self.coverage.from)
+            .and_then(|content| content.addresses(hash));
+        let (addresses, goes_on) = found.map_err(|fault| self.damage(leaf, fault))?;
+        Ok((addresses, goes_on && leaf + 1 < self.extent.leaves))
     }
 
     /// The last place of which `is_before` is true, and the first of which it is not.
@@ -278,13 +269,9 @@ impl Run {
         let block = self.extent.leaf(leaf);
         let mut bytes = vec![0; BLOCK_BYTES];
         self.read_block(block, &mut bytes)?;
-        let pairs: Result<Vec<Pair>, Fault> =
-            Pairs::of(&bytes[..CONTENT_BYTES], self.coverage.from).collect();
-        match pairs {
-            Ok(pairs) if pairs.is_sorted_by(|a, b| a < b) => Ok(pairs),
-            Ok(_) => Err(self.damage(leaf, Fault::Wrong("the pairs of a leaf are out of order"))),
-            Err(fault) => Err(self.damage(leaf, fault)),
-        }
+        let content = Leaf::of(&bytes[..CONTENT_BYTES], self.coverage.from);
+        let pairs = content.and_then(|content| content.pairs());
+        pairs.map_err(|fault| self.damage(leaf, fault))
     }
 
     pub(super) fn damage(&self, leaf: u32, fault: Fault) -> Error {
