@@ -133,6 +133,24 @@ impl<'a> Fields<'a> {
         (number >> (7 * (length - 1)) != 0).then_some(number)
     }
 
+    /// So many varints, all of which are mostly one byte.
+    #[inline]
+    pub(crate) fn short_varints<const N: usize>(&mut self) -> Option<[u64; N]> {
+        match self.0.split_first_chunk::<N>() {
+            Some((bytes, rest)) if bytes.iter().fold(0, |all, byte| all | byte) < 0x80 => {
+                self.0 = rest;
+                Some(bytes.map(u64::from))
+            }
+            _ => {
+                let mut numbers = [0; N];
+                for number in &mut numbers {
+                    *number = self.varint()?;
+                }
+                Some(numbers)
+            }
+        }
+    }
+
     fn long_varint(&mut self) -> Option<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {

@@ -149,6 +149,8 @@ impl<'a> EncodedMetadata<'a> {
 
     fn encode_to(metadata: &Metadata, bytes: &mut Vec<u8>) {
         bytes.clear();
+        // Mostly enough.
+        bytes.reserve(128);
         bytes.push(0);
         if let Some(correlation) = metadata.correlation {
             bytes[0] |= CORRELATION;

@@ -7,8 +7,8 @@ use super::fault::Fault;
 use super::view::{View, damaged_run};
 use super::walker::Walker;
 use crate::error::Error;
-use crate::event::Batch;
-use crate::id::StreamId;
+use crate::event::{Batch, GAP};
+use crate::id::{Category, StreamId};
 use crate::position::Position;
 use crate::store::filter::{Clause, Filter};
 use crate::store::query::{Direction, Query};
@@ -46,6 +46,8 @@ pub(super) enum Asked<'r> {
     All,
     /// All events of one stream.
     Stream(&'r StreamId),
+    /// All events of some categories.
+    Categories(&'r [Category]),
     Other,
 }
 
@@ -53,8 +55,13 @@ impl<'r> Asked<'r> {
     pub(super) fn by(filter: &'r Filter) -> Self {
         match filter.clauses() {
             [clause] if *clause == Clause::new() => Self::All,
-            [clause] => match clause.named_streams() {
-                Some([only]) if *clause == Clause::new().stream(only.clone()) => Self::Stream(only),
+            [clause] => match (clause.named_streams(), clause.named_categories()) {
+                (Some([only]), None) if *clause == Clause::new().stream(only.clone()) => {
+                    Self::Stream(only)
+                }
+                (None, Some(all)) if *clause == Clause::new().categories(all.iter().cloned()) => {
+                    Self::Categories(all)
+                }
                 _ => Self::Other,
             },
             _ => Self::Other,
@@ -112,7 +119,12 @@ impl<'r> Reading<'r> {
                 let is_it = walker.stream() == stream.as_str().as_bytes();
                 (is_it, is_it)
             }
-            Asked::Other => {
+            Asked::Categories(all) if !walker.stream().starts_with(GAP.as_bytes()) => {
+                let is_one = |rest: &[u8]| rest.starts_with(b"/");
+                let of = |one: &Category| walker.stream().strip_prefix(one.as_str().as_bytes());
+                (all.iter().any(|one| of(one).is_some_and(is_one)), false)
+            }
+            Asked::Categories(_) | Asked::Other => {
                 let event = walker.event();
                 let is_of_stream = self.only_stream().is_some_and(|only| event.stream() == *only);
                 (self.query.filter().matches(&event), is_of_stream)
