@@ -51,8 +51,8 @@ impl Bare {
     /// With space that is prepared as annals prepares it.
     pub fn prepared(path: &Path, length: u64) -> Self {
         let bare = Self::growing(path);
-        for step in 0..length.div_ceil(64 << 10) {
-            bare.file.write_all_at(&[0; 64 << 10], step * (64 << 10)).unwrap();
+        for step in 0..length.div_ceil(4096) {
+            bare.file.write_all_at(&[0; 4096], step * 4096).unwrap();
         }
         bare.file.sync_all().unwrap();
         Self { length, ..bare }

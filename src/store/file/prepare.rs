@@ -10,8 +10,9 @@ use crate::storage::{FileName, StorageFile};
 const EXTENT_BYTES_MIN: u64 = 1 << 20;
 const EXTENT_BYTES_MAX: u64 = 4 << 20;
 
-/// Zeros are written in these steps. Smaller ones take several times the processor's time and twice the disk's.
-static STEP: [u8; 64 << 10] = [0; 64 << 10];
+/// Zeros are written in these steps. What is written at once is cached as one piece, and each commit then writes all pieces anew that
+/// it touches: with steps of 64 KiB that is 60 KiB for the smallest commit.
+const STEP: [u8; 4096] = [0; 4096];
 
 impl Engine {
     /// Whether less than half an extent is left, and the segment may have more.
