@@ -4,7 +4,7 @@ use std::thread;
 
 use crate::contender::{Contender, Mode};
 use crate::embedded::{Annals, Binary};
-use crate::limit::Known;
+use crate::limit::{Known, MAPPED};
 use crate::measure::{Cost, Scratch, Turn, timed};
 use crate::peer::{Look, Peer, peers, turns};
 use crate::report::{Report, grouped};
@@ -181,7 +181,12 @@ fn loading(
     let all = weight_of_streams(known, streams);
     let limit = || weighed(all, || weight_of_streams(known, streams));
     let load = |peer: &mut dyn Peer| weighed(all, || weight_of_streams(peer, streams));
-    report.compare(what, blocks, streams.len() as f64, turns(limit, peers, load));
+    let map = known.map();
+    let mapped =
+        || weight(|look| streams.iter().for_each(|stream| known.mapped_stream(&map, stream, look)));
+    let mut turns = turns(limit, peers, load);
+    turns.push((MAPPED, Box::new(|| weighed(all, mapped))));
+    report.compare(what, blocks, streams.len() as f64, turns);
 }
 
 /// Everything through a view of annals, with its checks and types, on one thread and on all.

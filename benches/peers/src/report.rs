@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::contender::{Contender, Setting};
 use crate::embedded::Annals;
 use crate::fjall::Fjall;
-use crate::limit::CALLS;
+use crate::limit::{CALLS, MAPPED};
 use crate::measure::{Taken, Turn, in_turns};
 use crate::redb::Redb;
 use crate::sqlite::{Queued, Sqlite};
@@ -14,7 +14,8 @@ use crate::sqlite::{Queued, Sqlite};
 /// The cells of a line: what was done, the limit, and one for each column of contenders.
 type Line = Vec<String>;
 
-const COLUMNS: [&str; 5] = [Annals::NAME, Sqlite::NAME, Queued::NAME, Redb::NAME, Fjall::NAME];
+const COLUMNS: [&str; 6] =
+    [MAPPED, Annals::NAME, Sqlite::NAME, Queued::NAME, Redb::NAME, Fjall::NAME];
 
 #[derive(Default)]
 pub struct Report {
