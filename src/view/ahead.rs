@@ -181,6 +181,7 @@ impl Shared {
                 next = rest;
                 Page { ahead: self.decode(&batch), batch, end, used: Arc::clone(used) }
             });
+            // Not under the lock, which the one that folds may want.
             let done = mem::take(&mut *used.lock());
             drop(done);
             if !self.hand_over(number, page, next.is_none()) {

@@ -28,8 +28,14 @@ pub(super) struct Decoder<E> {
     pub(super) codec: EventCodec<E>,
 }
 
-/// What became of an event of a batch; `None` if it is not decoded, or was taken.
-pub(super) type Slot<E> = Option<Result<Decoded<E>, Error>>;
+/// What a decoder has made of a batch.
+pub(super) struct Batched<E> {
+    /// What became of the event at each place; `None` if it is not decoded, or was taken.
+    results: Vec<Option<Result<Decoded<E>, Error>>>,
+    /// Events that were handled: whoever has decoded them drops them, too. To free on one thread what another has allocated takes
+    /// much longer.
+    pub(super) handled: Vec<E>,
+}
 
 impl<E: Serialize + DeserializeOwned + Send + Sync + 'static> Decode for Decoder<E> {
     fn decode(&self, batch: &Batch) -> Box<dyn Any + Send> {
@@ -37,8 +43,8 @@ impl<E: Serialize + DeserializeOwned + Send + Sync + 'static> Decode for Decoder
             let is_meant = stored.stream().is_in(&self.category) && !stored.is_gap();
             is_meant.then(|| self.codec.decode(&stored))
         };
-        let slots: Vec<Slot<E>> = batch.iter().map(decode).collect();
-        Box::new(slots)
+        let results = batch.iter().map(decode).collect();
+        Box::new(Batched { results, handled: Vec::new() })
     }
 }
 
@@ -47,20 +53,13 @@ impl<E: Serialize + DeserializeOwned + Send + Sync + 'static> Decoder<E> {
         Arc::new(Self { category, codec })
     }
 
-    /// What an event means, from the slot where it was decoded ahead if it is there.
+    /// What an event means, from what was decoded ahead if it is there.
     pub(super) fn take(
         &self,
         stored: &RecordedEvent<'_>,
-        slot: Option<&mut Slot<E>>,
+        ahead: Option<(&mut Batched<E>, usize)>,
     ) -> Result<Decoded<E>, Error> {
-        slot.and_then(Option::take).unwrap_or_else(|| self.codec.decode(stored))
-    }
-
-    /// The slot at a place of what this decoder has made of a batch.
-    pub(super) fn slot<'a>(
-        &self,
-        (all, place): (&'a mut (dyn Any + Send), usize),
-    ) -> Option<&'a mut Slot<E>> {
-        all.downcast_mut::<Vec<Slot<E>>>()?.get_mut(place)
+        let ready = ahead.and_then(|(all, place)| all.results.get_mut(place)?.take());
+        ready.unwrap_or_else(|| self.codec.decode(stored))
     }
 }

@@ -1,15 +1,14 @@
 //! What a view does with the events that it is made of.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::error::Error as StdError;
 use std::sync::Arc;
 use std::thread;
 
 use super::ahead::{ReadAhead, Wanted};
-use super::decoder::{Ahead, AnyDecoder, Decoder};
+use super::decoder::{Ahead, AnyDecoder, Batched, Decoder};
 use crate::aggregate::{Aggregate, Recorded, missing};
-use crate::codec::{Decoded, EventCodec};
+use crate::codec::EventCodec;
 use crate::error::{Error, ErrorKind};
 use crate::event::RecordedEvent;
 use crate::id::Category;
@@ -109,13 +108,10 @@ impl<V> Handlers<V> {
         let decoder = Decoder::new(category.clone(), codec);
         let decodes = Arc::clone(&decoder);
         let handle: Box<BoxedHandler<V>> = Box::new(move |view, stored, ahead| {
-            let slot = Cell::new(ahead.and_then(|ahead| decodes.slot(ahead)));
-            let decode = |stored: &RecordedEvent<'_>| {
-                let mut taken = slot.take();
-                let decoded = decodes.take(stored, taken.as_deref_mut());
-                slot.set(taken);
-                decoded
-            };
+            let (mut ahead, place) = ahead
+                .map_or((None, 0), |(all, place)| (all.downcast_mut::<Batched<A::Event>>(), place));
+            let decoded = decodes.take(&stored, ahead.as_deref_mut().map(|all| (all, place)));
+            let decode = |_: &RecordedEvent<'_>| decoded;
             Recorded::<A>::read_by(decode, stored, |recorded| {
                 let handled = handler(view, &recorded).into_result().map_err(|source| {
                     Error::new(ErrorKind::View)
@@ -125,9 +121,8 @@ impl<V> Handlers<V> {
                         .of_event(recorded.stored().to_event_type(), recorded.schema())
                         .caused_by(source)
                 });
-                // Whoever has decoded it drops it, too: to free here what was allocated there takes much longer.
-                if let Some(slot) = slot.take() {
-                    *slot = Some(Ok(Decoded::Current(recorded.into_event())));
+                if let Some(all) = &mut ahead {
+                    all.handled.push(recorded.into_event());
                 }
                 handled
             })

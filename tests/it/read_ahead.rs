@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use annals::codec::{Upcasted, Upcasters};
 use annals::id::EventType;
-use annals::projection::{ErrorPolicy, Memory};
+use annals::projection::{Change, Checkpoint, ErrorPolicy, Keep, Memory, MemoryReader, Standing};
 use annals::store::{Commit, EventStore, Expected, FileStore, MemoryStore};
 use annals::view::ViewBuilder;
 use annals::{Aggregate, Annals, Context, Error, ErrorKind, NewEvent, Position, StreamId, Version};
@@ -136,6 +136,46 @@ fn what_is_read_ahead_is_folded_as_on_one_thread() {
         projection.run_until_caught_up().unwrap();
         assert_eq!(*projection.reader().view(), *expected);
     }
+}
+
+/// Tries every change before it keeps it, as a database does that begins a transaction again.
+struct Trying(Memory<Seen>);
+
+impl Keep for Trying {
+    type View = Seen;
+    type Reader = MemoryReader<Seen>;
+
+    fn reader(&self) -> Self::Reader {
+        self.0.reader()
+    }
+
+    fn recover(&mut self, start: &Checkpoint) -> Result<Standing, Error> {
+        self.0.recover(start)
+    }
+
+    fn keep(&mut self, checkpoint: &Checkpoint, change: Change<'_, Seen>) -> Result<(), Error> {
+        change(&mut Seen::new())?;
+        self.0.keep(checkpoint, change)
+    }
+
+    fn start_over(&mut self, start: &Checkpoint) -> Result<Standing, Error> {
+        self.0.start_over(start)
+    }
+
+    fn finish(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        self.0.finish(checkpoint)
+    }
+}
+
+#[test]
+fn what_is_handled_once_more_means_the_same() {
+    let store = MemoryStore::new();
+    fill(&store, 20_000, sample);
+    let annals = Annals::with_store(store);
+    let expected = seen(&annals, 1).run().unwrap();
+    let projection = seen(&annals, 2).kept_in(Trying(Memory::new())).open().unwrap();
+    projection.run_until_caught_up().unwrap();
+    assert_eq!(*projection.reader().view(), *expected);
 }
 
 #[test]

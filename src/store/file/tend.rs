@@ -71,8 +71,8 @@ impl Engine {
     /// Makes runs of all recent events, or if there are enough of them. Under `index_work`.
     pub(super) fn write_runs(&self, all: bool) -> Result<(), Error> {
         if self.wants_run() || all {
-            // Without a thread it is the writer who does this, and nobody goes on meanwhile.
-            if !self.syncs() && self.has_thread() {
+            // At the end, and without a thread, nobody goes on meanwhile.
+            if !all && !self.syncs() && self.has_thread() {
                 self.write_back()?;
             }
             self.groups.exclusively(|| self.settle(all))?;
