@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 use crate::directory::Directory;
 
-const COMMITS: u32 = 60;
+/// As many as it takes for the last segment to be half full, so that a spare one lies beside it.
+const COMMITS: u32 = 66;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1")
