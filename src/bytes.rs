@@ -18,11 +18,6 @@ pub(crate) const VARINT_BYTES_MAX: usize = 10;
 /// A number as a varint of the shortest form: bytes of which so many are used.
 #[inline]
 pub(crate) fn varint(number: u64) -> ([u8; VARINT_BYTES_MAX], usize) {
-    let mut bytes = [0; VARINT_BYTES_MAX];
-    if number < 0x80 {
-        bytes[0] = (number & 0x7F) as u8;
-        return (bytes, 1);
-    }
     if number >> 56 != 0 {
         return long_varint(number);
     }
@@ -30,8 +25,9 @@ pub(crate) fn varint(number: u64) -> ([u8; VARINT_BYTES_MAX], usize) {
     let word = number & 0x0000_0000_0FFF_FFFF | (number & 0x00FF_FFFF_F000_0000) << 4;
     let word = word & 0x0000_3FFF_0000_3FFF | (word & 0x0FFF_C000_0FFF_C000) << 2;
     let word = word & 0x007F_007F_007F_007F | (word & 0x3F80_3F80_3F80_3F80) << 1;
-    let last = word.ilog2() / 8;
+    let last = (word | 1).ilog2() / 8;
     let marks = 0x0080_8080_8080_8080 & ((1 << (8 * last)) - 1);
+    let mut bytes = [0; VARINT_BYTES_MAX];
     bytes[..8].copy_from_slice(&(word | marks).to_le_bytes());
     (bytes, last as usize + 1)
 }
@@ -131,24 +127,6 @@ impl<'a> Fields<'a> {
         number = number & 0x0000_0000_0FFF_FFFF | (number & 0x0FFF_FFFF_0000_0000) >> 4;
         self.0 = &self.0[length as usize..];
         (number >> (7 * (length - 1)) != 0).then_some(number)
-    }
-
-    /// So many varints, all of which are mostly one byte.
-    #[inline]
-    pub(crate) fn short_varints<const N: usize>(&mut self) -> Option<[u64; N]> {
-        match self.0.split_first_chunk::<N>() {
-            Some((bytes, rest)) if bytes.iter().fold(0, |all, byte| all | byte) < 0x80 => {
-                self.0 = rest;
-                Some(bytes.map(u64::from))
-            }
-            _ => {
-                let mut numbers = [0; N];
-                for number in &mut numbers {
-                    *number = self.varint()?;
-                }
-                Some(numbers)
-            }
-        }
     }
 
     fn long_varint(&mut self) -> Option<u64> {

@@ -201,6 +201,13 @@ impl Category {
         Ok(Self(name.into()))
     }
 
+    /// Whether the stream of this name is of the category.
+    #[inline]
+    pub(crate) fn has(&self, stream: &[u8]) -> bool {
+        let rest = stream.strip_prefix(self.0.as_bytes());
+        rest.is_some_and(|rest| rest.starts_with(b"/"))
+    }
+
     /// A category that annals keeps for itself.
     pub(crate) fn reserved(name: &'static str) -> Self {
         Self(name.into())

@@ -106,7 +106,7 @@ impl<'a> StreamRef<'a> {
     #[must_use]
     #[inline]
     pub fn is_in(self, category: &Category) -> bool {
-        self.text.strip_prefix(category.as_str()).is_some_and(|rest| rest.starts_with('/'))
+        category.has(self.text.as_bytes())
     }
 
     /// The whole identity as text: `category/id`.

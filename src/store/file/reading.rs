@@ -119,10 +119,9 @@ impl<'r> Reading<'r> {
                 let is_it = walker.stream() == stream.as_str().as_bytes();
                 (is_it, is_it)
             }
+            // Of a gap nobody may know the category.
             Asked::Categories(all) if !walker.stream().starts_with(GAP.as_bytes()) => {
-                let is_one = |rest: &[u8]| rest.starts_with(b"/");
-                let of = |one: &Category| walker.stream().strip_prefix(one.as_str().as_bytes());
-                (all.iter().any(|one| of(one).is_some_and(is_one)), false)
+                (all.iter().any(|one| one.has(walker.stream())), false)
             }
             Asked::Categories(_) | Asked::Other => {
                 let event = walker.event();

@@ -170,11 +170,9 @@ fn outline(head: &[u8; HEAD_BYTES], encoding: Encoding, mut fields: Fields<'_>) 
     let (position, version) = (fields.varint()?, fields.varint()?);
     let ordinal = u32::try_from(fields.varint()?).ok()?;
     let count = u32::try_from(fields.varint()?).ok()?;
-    let [schema, lengths @ ..] = fields.short_varints::<5>()?;
-    let schema = SchemaVersion::new(u32::try_from(schema).ok()?)?;
-    let [stream, event_type, tags, metadata] = lengths.map(usize::try_from);
-    let (stream, event_type, tags, metadata) =
-        (stream.ok()?, event_type.ok()?, tags.ok()?, metadata.ok()?);
+    let schema = SchemaVersion::new(u32::try_from(fields.varint()?).ok()?)?;
+    let (stream, event_type) = (fields.length()?, fields.length()?);
+    let (tags, metadata) = (fields.length()?, fields.length()?);
     let before = stream.checked_add(event_type)?.checked_add(tags)?.checked_add(metadata)?;
     let payload = fields.0.len().checked_sub(before)?;
     let is_placed =
