@@ -178,20 +178,22 @@ pub(crate) const BUGS: &[Bug] = &[
         found_by: "io_errors",
         changes: &[(
             "store/file/index/recent.rs",
-            "self.latest.retain(|_, (.., address)| *address < from);",
+            "if *address >= from {",
             r#"let stays = crate::bug("a version outlives the failure of its write");
-        self.latest.retain(|_, (.., address)| stays || *address < from);"#,
+            if stays {
+                return true;
+            }
+            if *address >= from {"#,
         )],
     },
     Bug {
-        name: "what is known of an event outlives the failure of its write",
+        name: "a stream is said to be new after a write to it failed",
         found_by: "io_errors",
         changes: &[(
             "store/file/index/recent.rs",
-            "self.memo = Memo::default();",
-            r#"if !crate::bug("what is known of an event outlives the failure of its write") {
-            self.memo = Memo::default();
-        }"#,
+            "*address < from || self.found.contains_key(term)",
+            r#"let is_new = crate::bug("a stream is said to be new after a write to it failed");
+            *address < from || !is_new && self.found.contains_key(term)"#,
         )],
     },
     Bug {
@@ -199,10 +201,10 @@ pub(crate) const BUGS: &[Bug] = &[
         found_by: "rivals",
         changes: &[(
             "store/file/view.rs",
-            "latest.filter(|(_, address)| *address < self.end)",
-            r#"latest.filter(|(_, address)| {
-            *address < self.end || crate::bug("a version is told before it is synced")
-        })"#,
+            "Latest::Is(version, address) if address < end => {",
+            r#"Latest::Is(version, address)
+                    if address < end || crate::bug("a version is told before it is synced") =>
+                {"#,
         )],
     },
 ];

@@ -80,7 +80,7 @@ impl Engine {
         loop {
             let sources = self.reader.sources();
             let Some((part, coverage)) = sources.settled() else { return Ok(()) };
-            let run = Arc::new(self.workshop.run_of(&part.recent.read(), coverage)?);
+            let run = Arc::new(self.workshop.run_of(&part.recent, coverage)?);
             self.reader.replace_sources(|sources| {
                 sources.runs.push(run);
                 sources.recents.remove(0);

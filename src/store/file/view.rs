@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::address::Address;
 use super::cache::CachedFile;
 use super::fault::Fault;
-use super::index::{Cursor, Search, Sought, Sources, TermCursor, Terms};
+use super::index::{Cursor, Latest, Search, Sought, Sources, TermCursor, Terms};
 use super::log::Log;
 use super::record::{self, Record};
 use super::segment::seed;
@@ -133,13 +133,19 @@ impl View<'_> {
         stream: &StreamId,
         from: Address,
     ) -> Result<Option<Version>, Error> {
-        let latest = self.sources.growing().recent.read().latest(stream);
-        if let Some((version, address)) = latest.filter(|(_, address)| *address < self.end) {
-            return Ok((address >= from).then_some(version));
+        let mut end = self.end;
+        for part in self.sources.recents.iter().rev().filter(|part| part.from < self.end) {
+            match part.recent.read().latest(stream) {
+                Latest::None => end = part.from,
+                Latest::Is(version, address) if address < end => {
+                    return Ok((address >= from).then_some(version));
+                }
+                Latest::Is(..) | Latest::Unknown => break,
+            }
         }
         let mut cursor = Cursor::Term(TermCursor::new(self.terms.stream(stream)));
-        let search = Search::new(&self.sources, from, self.end);
-        let mut at = self.end.before();
+        let search = Search::new(&self.sources, from, end);
+        let mut at = end.before();
         while let Sought::At(found) = cursor.seek(&search, at, Direction::Backwards)? {
             let bytes = self.record_bytes(found)?;
             let record = self.record(found, &bytes)?;

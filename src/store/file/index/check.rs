@@ -2,11 +2,10 @@
 
 use super::blocks::CONTENT_BYTES;
 use super::filter;
-use super::leaf::Pair;
 use super::place::Place;
 use super::run::Run;
 use super::tally::{TYPES_MAX, Tally};
-use super::terms::{Hash, Terms, fold, part_of};
+use super::terms::{Hash, Pair, Terms, fold, part_of};
 use crate::error::Error;
 use crate::event::RecordedEvent;
 use crate::position::Version;

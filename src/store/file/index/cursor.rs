@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::place::Place;
-use super::recent::{Recent, nearest};
+use super::recent::{Found, Recent, nearest};
 use super::run::{Coverage, Run};
 use super::tally::Tally;
 use super::terms::Hash;
@@ -52,7 +52,7 @@ impl Sources {
 
     /// Lets the part that grows grow no more: it covers this, and another begins behind it.
     pub(crate) fn settle(&mut self, covered: Coverage) {
-        let recent = self.growing().recent.read().successor();
+        let recent = Recent::new(self.growing().recent.read().terms);
         if let Some(last) = self.recents.last_mut() {
             last.settled = Some(covered);
         }
@@ -237,7 +237,9 @@ impl TermCursor {
             }
         }
         let parts = sources.recents.iter().take_while(|part| part.from < search.high);
-        let found = |part: &Part| part.recent.read().seek(self.hash, at, Direction::Forwards);
+        let found = |part: &Part| {
+            Found::before(search.high, &part.recent).seek(self.hash, at, Direction::Forwards)
+        };
         Ok(parts.filter_map(found).next())
     }
 
@@ -248,9 +250,11 @@ impl TermCursor {
             if part.settled.is_some_and(|covered| covered.to <= search.low) {
                 return Ok(None);
             }
-            if part.from <= at
-                && let Some(found) = part.recent.read().seek(self.hash, at, Direction::Backwards)
-            {
+            if part.from > at {
+                continue;
+            }
+            let found = Found::before(at.next(), &part.recent);
+            if let Some(found) = found.seek(self.hash, at, Direction::Backwards) {
                 return Ok(Some(found));
             }
         }

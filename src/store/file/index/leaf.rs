@@ -11,12 +11,10 @@
 //! A group can be read without those before it, so whoever looks for a term reads one group.
 
 use super::blocks::CONTENT_BYTES;
-use super::terms::{HASH_MAX, Hash};
+use super::terms::{HASH_MAX, Hash, Pair};
 use crate::store::file::address::Address;
 use crate::store::file::bytes::{Fields, put_varint};
 use crate::store::file::fault::Fault;
-
-pub(super) type Pair = (Hash, Address);
 
 /// A leaf that is being filled.
 pub(super) struct LeafBuilder {

@@ -19,7 +19,7 @@ mod check;
 pub(super) use check::{Ought, Sum};
 pub(super) use cursor::{Cursor, Part, Search, Sought, Sources, TermCursor};
 pub(super) use place::Place;
-pub(super) use recent::{AlreadyHashed, Recent};
+pub(super) use recent::{AlreadyHashed, Latest, Recent};
 pub(super) use run::{Coverage, Run};
 pub(super) use run_writer::{Workshop, to_be_merged};
 pub(super) use terms::{Hash, Terms};

@@ -1,31 +1,42 @@
 //! The index of recent events, in memory.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
+
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::place::Place;
 use super::tally::Tally;
-use super::terms::{Hash, Terms, part_of};
+use super::terms::{Hash, Pair, Terms, part_of};
 use crate::event::RecordedEvent;
 use crate::id::StreamId;
 use crate::position::Version;
 use crate::store::file::address::Address;
 use crate::store::query::Direction;
 
+type ByHash<T> = HashMap<Hash, T, BuildHasherDefault<AlreadyHashed>>;
+
 /// Where the events since the last run are found.
+///
+/// Who appends notes the terms of an event, no more. Whoever looks something up first puts what was noted where it is found
+/// ([`Found`]); mostly it becomes a run before anybody does.
 pub(crate) struct Recent {
     pub(super) terms: Terms,
-    table: Table,
+    /// The terms of events, and where those lie, in the order of the log: what nobody has looked anything up in.
+    noted: Vec<Pair>,
+    /// The addresses of each term's events before those.
+    found: ByHash<Postings>,
     /// The name, the version and the address of each stream's last event, under the stream's term: who appends to a stream asks for
     /// that. Of streams that share a term one is known.
-    latest: HashMap<Hash, (Box<str>, Version, Address), BuildHasherDefault<AlreadyHashed>>,
+    latest: ByHash<(Box<str>, Version, Address)>,
     /// Ascending; one for each commit, and for records within long ones.
     places: Vec<Place>,
     /// Where commits begin, and where streams do; ascending.
     commits: Vec<Address>,
     streams: Vec<Address>,
-    /// The hashes of the event types.
-    types: BTreeSet<Hash>,
+    /// The event types, and the first event of each.
+    types: BTreeMap<Hash, Address>,
     memo: Memo,
     /// How much log was indexed.
     log_bytes: u64,
@@ -33,65 +44,7 @@ pub(crate) struct Recent {
     end: Address,
 }
 
-/// The addresses of each term's events.
-#[derive(Default)]
-struct Table {
-    /// Which of the postings are a term's.
-    places: HashMap<Hash, usize, BuildHasherDefault<AlreadyHashed>>,
-    postings: Vec<Postings>,
-}
-
-impl Table {
-    /// Where the postings of a term are.
-    fn place_of(&mut self, term: Hash) -> usize {
-        *self.places.entry(term).or_insert_with(|| {
-            self.postings.push(Postings::None);
-            self.postings.len() - 1
-        })
-    }
-
-    fn push(&mut self, term: Hash, address: Address) {
-        let place = self.place_of(term);
-        self.postings[place].push(address);
-    }
-
-    /// Adds an address to the postings of all terms of something known.
-    fn push_to(&mut self, known: &Known, address: Address) {
-        known.postings.iter().for_each(|place| self.postings[*place].push(address));
-    }
-
-    /// Removes the addresses from this one on.
-    fn truncate(&mut self, from: Address) {
-        self.postings.iter_mut().for_each(|postings| postings.truncate(from));
-        self.places.retain(|_, place| !self.postings[*place].all().is_empty());
-        // Those of new terms are the last ones. Nobody knows them any more, and writes may fail without end.
-        while self.postings.pop_if(|last| last.all().is_empty()).is_some() {}
-    }
-
-    /// All terms in the order of their hashes, with the places of their postings.
-    fn sorted(&self) -> Vec<(Hash, usize)> {
-        // Hashes are spread evenly: of as many parts as there are terms, each has few.
-        let parts = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
-        let part_of = |hash: Hash| part_of(hash, parts) as usize;
-        let mut ends = vec![0; parts as usize + 1];
-        self.places.keys().for_each(|hash| ends[part_of(*hash) + 1] += 1);
-        (0..parts as usize).for_each(|part| ends[part + 1] += ends[part]);
-        let mut terms = vec![(0, 0); self.places.len()];
-        for (hash, place) in &self.places {
-            let next = &mut ends[part_of(*hash)];
-            terms[*next] = (*hash, *place);
-            *next += 1;
-        }
-        let mut start = 0;
-        for end in ends {
-            terms[start..end].sort_unstable();
-            start = end;
-        }
-        terms
-    }
-}
-
-/// What the events that were added last stood under: the next one mostly shares much of it.
+/// The terms of what the last events had: the next one mostly shares much of it.
 #[derive(Default)]
 struct Memo {
     stream: Known,
@@ -99,30 +52,28 @@ struct Memo {
     metadata: Known,
 }
 
-/// A part of an event, and the postings of its terms.
+/// A part of an event, and its terms.
 #[derive(Default)]
 struct Known {
     part: Vec<u8>,
-    /// The first of its terms.
-    term: Hash,
-    postings: Vec<usize>,
+    terms: Vec<Hash>,
 }
 
 impl Known {
     fn is(&self, part: &[u8]) -> bool {
-        !self.postings.is_empty() && self.part == part
+        self.part == part
     }
 
-    fn set(&mut self, part: &[u8]) {
+    fn set(&mut self, part: &[u8]) -> &mut Vec<Hash> {
         self.part.clear();
         self.part.extend_from_slice(part);
-        self.postings.clear();
+        self.terms.clear();
+        &mut self.terms
     }
 }
 
 /// Most terms are ids, which have one event.
 enum Postings {
-    None,
     One(Address),
     Many(Vec<Address>),
 }
@@ -130,61 +81,58 @@ enum Postings {
 impl Postings {
     fn all(&self) -> &[Address] {
         match self {
-            Self::None => &[],
             Self::One(address) => std::slice::from_ref(address),
             Self::Many(addresses) => addresses,
         }
     }
 
     /// Adds an address behind the others, unless it is the last one already.
-    #[inline]
     fn push(&mut self, address: Address) {
         match self {
             Self::Many(addresses) if addresses.last() == Some(&address) => {}
             Self::Many(addresses) => addresses.push(address),
-            Self::None => *self = Self::One(address),
             Self::One(last) if *last == address => {}
-            Self::One(first) => *self = Self::second(*first, address),
+            Self::One(first) => *self = Self::Many(vec![*first, address]),
         }
     }
 
-    #[cold]
-    fn second(first: Address, address: Address) -> Self {
-        Self::Many(vec![first, address])
-    }
-
-    /// Removes the addresses from this one on.
-    fn truncate(&mut self, from: Address) {
+    /// Removes the addresses from this one on, and says whether any is left.
+    fn truncate(&mut self, from: Address) -> bool {
         match self {
-            Self::One(only) if *only >= from => *self = Self::None,
-            Self::Many(addresses) => addresses.truncate(addresses.partition_point(|at| *at < from)),
-            _ => {}
+            Self::One(only) => *only < from,
+            Self::Many(addresses) => {
+                addresses.truncate(addresses.partition_point(|at| *at < from));
+                !addresses.is_empty()
+            }
         }
     }
+}
+
+/// What is known of a stream without looking its events up.
+pub(in crate::store::file) enum Latest {
+    /// The version and the address of its last event.
+    Is(Version, Address),
+    /// It has no events here.
+    None,
+    /// Another stream shares its term.
+    Unknown,
 }
 
 impl Recent {
     pub(crate) fn new(terms: Terms) -> Self {
         Self {
             terms,
-            table: Table::default(),
+            noted: Vec::new(),
+            found: HashMap::default(),
             latest: HashMap::default(),
             places: Vec::new(),
             commits: Vec::new(),
             streams: Vec::new(),
-            types: BTreeSet::new(),
+            types: BTreeMap::new(),
             memo: Memo::default(),
             log_bytes: 0,
             end: Address::MIN,
         }
-    }
-
-    /// An empty one with room for as much: what comes is mostly like what came before.
-    pub(crate) fn successor(&self) -> Self {
-        let mut next = Self::new(self.terms);
-        next.table.places.reserve(self.table.places.len());
-        next.table.postings.reserve(self.table.postings.len());
-        next
     }
 
     /// Adds the event whose record, of this length, lies at this address, behind all others. The first of a commit is a
@@ -204,42 +152,42 @@ impl Recent {
         if event.version() == Version::new(1) {
             self.streams.push(address);
         }
-        self.add_to_terms(event, address);
+        self.note_terms(event, address);
         self.note_latest(event, address);
     }
 
-    /// Adds an event to the postings of all its terms.
-    fn add_to_terms(&mut self, event: &RecordedEvent<'_>, address: Address) {
-        let Self { terms, table, memo, .. } = self;
+    fn note_terms(&mut self, event: &RecordedEvent<'_>, address: Address) {
+        let Self { terms, noted, types, memo, .. } = self;
         let stream = event.stream();
         if !memo.stream.is(stream.as_str().as_bytes()) {
-            memo.stream.set(stream.as_str().as_bytes());
-            memo.stream.term = terms.stream(stream.as_str());
-            terms.of_stream(stream, |term| memo.stream.postings.push(table.place_of(term)));
+            let known = memo.stream.set(stream.as_str().as_bytes());
+            terms.of_stream(stream, |term| known.push(term));
         }
         if !memo.types[0].is(event.event_type().as_bytes()) {
             memo.types.swap(0, 1);
         }
-        let [known, _] = &mut memo.types;
-        if !known.is(event.event_type().as_bytes()) {
-            known.set(event.event_type().as_bytes());
+        let [event_type, _] = &mut memo.types;
+        if !event_type.is(event.event_type().as_bytes()) {
             let term = terms.event_type(event.event_type());
-            known.postings.push(table.place_of(term));
-            self.types.insert(term);
+            event_type.set(event.event_type().as_bytes()).push(term);
         }
-        if memo.metadata.part != event.metadata_bytes() {
-            memo.metadata.set(event.metadata_bytes());
-            terms.of_metadata(event, |term| memo.metadata.postings.push(table.place_of(term)));
+        for term in &event_type.terms {
+            types.entry(*term).or_insert(address);
         }
+        if !memo.metadata.is(event.metadata_bytes()) {
+            let known = memo.metadata.set(event.metadata_bytes());
+            terms.of_metadata(event, |term| known.push(term));
+        }
+        let mut note = |term| noted.push((term, address));
         for known in [&memo.stream, &memo.types[0], &memo.metadata] {
-            table.push_to(known, address);
+            known.terms.iter().for_each(|term| note(*term));
         }
-        terms.of_tags(event, |term| table.push(term, address));
-        table.push(terms.event_id(event.event_id()), address);
+        terms.of_tags(event, &mut note);
+        note(terms.event_id(event.event_id()));
     }
 
     fn note_latest(&mut self, event: &RecordedEvent<'_>, address: Address) {
-        let (term, stream) = (self.memo.stream.term, event.stream());
+        let (term, stream) = (self.memo.stream.terms[0], event.stream());
         match self.latest.get_mut(&term) {
             Some((name, version, at)) if **name == *stream.as_str() => {
                 (*version, *at) = (event.version(), address);
@@ -248,10 +196,15 @@ impl Recent {
         }
     }
 
-    /// The version and the address of a stream's last event, if that is here and known.
-    pub(in crate::store::file) fn latest(&self, stream: &StreamId) -> Option<(Version, Address)> {
-        let (name, version, address) = self.latest.get(&self.terms.stream(stream))?;
-        (**name == *stream.as_str()).then_some((*version, *address))
+    /// The last event of a stream.
+    pub(in crate::store::file) fn latest(&self, stream: &StreamId) -> Latest {
+        match self.latest.get(&self.terms.stream(stream)) {
+            Some((name, version, address)) if **name == *stream.as_str() => {
+                Latest::Is(*version, *address)
+            }
+            Some(_) => Latest::Unknown,
+            None => Latest::None,
+        }
     }
 
     /// Removes everything from this address on, which lies in the last segment.
@@ -262,15 +215,21 @@ impl Recent {
         self.places.retain(|place| place.address < from);
         self.commits.retain(|commit| *commit < from);
         self.streams.retain(|stream| *stream < from);
-        self.table.truncate(from);
-        self.latest.retain(|_, (.., address)| *address < from);
-        self.types.retain(|hash| self.table.places.contains_key(hash));
-        self.memo = Memo::default();
+        self.types.retain(|_, first| *first < from);
+        self.settle();
+        self.found.retain(|_, postings| postings.truncate(from));
+        self.latest.retain(|term, (name, _, address)| {
+            if *address >= from {
+                // Another event may be the last one now: the stream is unknown, or is not here.
+                *name = Box::default();
+            }
+            *address < from || self.found.contains_key(term)
+        });
     }
 
     pub(crate) fn tally(&self) -> Tally {
         let (commits, streams) = (self.commits.len() as u64, self.streams.len() as u64);
-        Tally { commits, streams, types: self.types.clone() }
+        Tally { commits, streams, types: self.types.keys().copied().collect() }
     }
 
     /// About how much log is covered.
@@ -282,30 +241,74 @@ impl Recent {
         self.places.is_empty()
     }
 
-    /// The address of a term's event that comes first from this one on, in this direction.
-    pub(super) fn seek(&self, hash: Hash, at: Address, direction: Direction) -> Option<Address> {
-        nearest(self.table.postings[*self.table.places.get(&hash)?].all(), at, direction)
-    }
-
     pub(crate) fn places(&self) -> &[Place] {
         &self.places
     }
 
-    pub(crate) fn term_count(&self) -> u64 {
-        self.table.places.len() as u64
-    }
-
     /// All pairs of hash and address, ascending.
-    pub(crate) fn sorted_pairs(&self) -> Vec<(Hash, Address)> {
-        let terms = self.table.sorted();
-        let mut pairs = Vec::with_capacity(terms.len());
-        for (term, place) in terms {
-            pairs.extend(self.table.postings[place].all().iter().map(|address| (term, *address)));
-        }
-        // They are in order, which costs a look at each; and if they ever were not, the run still would be.
-        pairs.sort_unstable();
+    pub(crate) fn sorted_pairs(&self) -> Vec<Pair> {
+        let addresses = |(term, postings): (&Hash, &'_ Postings)| {
+            postings.all().iter().map(|address| (*term, *address)).collect::<Vec<_>>()
+        };
+        let mut pairs: Vec<Pair> = self.found.iter().flat_map(addresses).collect();
+        pairs.extend_from_slice(&self.noted);
+        let mut pairs = sorted(&pairs);
+        pairs.dedup();
         pairs
     }
+
+    /// Puts what was noted where it is found.
+    fn settle(&mut self) {
+        for (term, address) in self.noted.drain(..) {
+            match self.found.entry(term) {
+                Entry::Occupied(mut postings) => postings.get_mut().push(address),
+                Entry::Vacant(place) => drop(place.insert(Postings::One(address))),
+            }
+        }
+    }
+}
+
+/// Recent events of which everything that is looked up is found.
+pub(super) struct Found<'r>(RwLockReadGuard<'r, Recent>);
+
+impl<'r> Found<'r> {
+    /// Makes found what lies before this address.
+    pub(super) fn before(end: Address, recent: &'r RwLock<Recent>) -> Self {
+        let guard = recent.read();
+        if guard.noted.first().is_none_or(|(_, first)| *first >= end) {
+            return Self(guard);
+        }
+        drop(guard);
+        let mut guard = recent.write();
+        guard.settle();
+        Self(RwLockWriteGuard::downgrade(guard))
+    }
+
+    /// The address of a term's event that comes first from this one on, in this direction.
+    pub(super) fn seek(&self, hash: Hash, at: Address, direction: Direction) -> Option<Address> {
+        nearest(self.0.found.get(&hash)?.all(), at, direction)
+    }
+}
+
+/// Pairs in order. Hashes are spread evenly: of many equal parts, each has few, or else those of one term, which are in order.
+fn sorted(pairs: &[Pair]) -> Vec<Pair> {
+    let parts = u32::try_from(pairs.len() / 4).unwrap_or(u32::MAX).max(1);
+    let part_of = |pair: &Pair| part_of(pair.0, parts) as usize;
+    let mut ends = vec![0; parts as usize + 1];
+    pairs.iter().for_each(|pair| ends[part_of(pair) + 1] += 1);
+    (0..parts as usize).for_each(|part| ends[part + 1] += ends[part]);
+    let mut sorted = vec![(0, Address::MIN); pairs.len()];
+    for pair in pairs {
+        let next = &mut ends[part_of(pair)];
+        sorted[*next] = *pair;
+        *next += 1;
+    }
+    let mut start = 0;
+    for end in ends {
+        sorted[start..end].sort();
+        start = end;
+    }
+    sorted
 }
 
 /// Of ascending addresses, the one that comes first from this one on, in this direction.
@@ -345,32 +348,89 @@ mod tests {
     use crate::id::{EventId, EventType};
     use crate::position::Position;
 
-    fn add(recent: &mut Recent, at: u32, stream: &str) {
+    fn add(recent: &mut Recent, at: u32, (stream, id): (&str, EventId)) {
         let placement = Placement {
             stream: stream.parse().unwrap(),
             version: Version::new(1),
             position: Position::new(1),
             recorded_at: DateTime::UNIX_EPOCH,
-            id: EventId::random(),
+            id,
             commit: CommitPlace { ordinal: 0, count: 1 },
         };
         let event = NewEvent::new(EventType::new("X").unwrap(), &7).unwrap();
         recent.add(&RecordedEvent::new(&placement, &event), (Address::new(1, at), 100));
     }
 
+    fn recent() -> Recent {
+        Recent::new(Terms::of_store([7; 16]))
+    }
+
+    /// Where the stream's first event from an offset on is.
+    fn found(recent: &RwLock<Recent>, stream: &str, from: u32) -> Option<u32> {
+        let hash = recent.read().terms.stream(stream);
+        let found = Found::before(Address::MAX, recent);
+        found.seek(hash, Address::new(1, from), Direction::Forwards).map(Address::offset)
+    }
+
+    #[test]
+    fn what_is_noted_is_found_by_whoever_looks_and_becomes_the_same_run_either_way() {
+        let (looked_at, noted) = (RwLock::new(recent()), RwLock::new(recent()));
+        let ids: Vec<EventId> = (0..100).map(|_| EventId::random()).collect();
+        for (at, id) in ids.iter().enumerate() {
+            let (at, stream) = (100 + 100 * u32::try_from(at).unwrap(), format!("a/{}", at % 7));
+            add(&mut looked_at.write(), at, (&stream, *id));
+            add(&mut noted.write(), at, (&stream, *id));
+            assert_eq!(found(&looked_at, &stream, at), Some(at));
+            assert_eq!(found(&looked_at, &stream, at + 1), None);
+            assert!(found(&looked_at, &stream, 0).is_some_and(|first| first <= 700));
+        }
+        let pairs = noted.read().sorted_pairs();
+        assert!(pairs.is_sorted());
+        assert_eq!(pairs.len(), 100 * "stream, category, type, id".split(", ").count());
+        assert_eq!(looked_at.read().sorted_pairs(), pairs);
+        // What lies behind what is looked at is left as it is.
+        drop(Found::before(Address::new(1, 100), &noted));
+        assert_eq!(noted.read().noted.len(), 400);
+        drop(Found::before(Address::new(1, 101), &noted));
+        assert_eq!(noted.read().noted.len(), 0);
+    }
+
     #[test]
     fn writes_that_fail_leave_nothing_behind() {
-        let mut recent = Recent::new(Terms::of_store([7; 16]));
-        add(&mut recent, 100, "a/1");
-        let (terms, postings) = (recent.term_count(), recent.table.postings.len());
+        let mut recent = recent();
+        add(&mut recent, 100, ("a/1", EventId::random()));
+        let pairs = recent.sorted_pairs();
         for number in 0..100 {
-            add(&mut recent, 200, &format!("b/{number}"));
+            add(&mut recent, 200, (&format!("b/{number}"), EventId::random()));
             recent.truncate(Address::new(1, 200));
-            assert_eq!((recent.term_count(), recent.table.postings.len()), (terms, postings));
+            assert_eq!((recent.sorted_pairs(), recent.latest.len()), (pairs.clone(), 1));
         }
-        add(&mut recent, 200, "a/1");
-        let found =
-            recent.seek(recent.terms.stream("a/1"), Address::new(1, 101), Direction::Forwards);
-        assert_eq!(found, Some(Address::new(1, 200)));
+        assert_eq!((recent.log_bytes(), recent.tally().types.len()), (100, 1));
+        recent.truncate(Address::new(1, 100));
+        assert!(recent.is_empty() && recent.sorted_pairs().is_empty());
+        assert_eq!((recent.log_bytes(), recent.tally()), (0, Tally::default()));
+        add(&mut recent, 100, ("a/1", EventId::random()));
+        assert_eq!((recent.sorted_pairs().len(), recent.tally().types.len()), (4, 1));
+    }
+
+    #[test]
+    fn of_a_stream_whose_last_event_goes_nothing_is_claimed() {
+        let mut recent = recent();
+        let stream: StreamId = "a/1".parse().unwrap();
+        assert!(matches!(recent.latest(&stream), Latest::None));
+        for at in [100, 200] {
+            add(&mut recent, at, ("a/1", EventId::random()));
+            let last = Address::new(1, at);
+            assert!(matches!(recent.latest(&stream), Latest::Is(_, address) if address == last));
+        }
+        recent.truncate(Address::new(1, 200));
+        assert!(matches!(recent.latest(&stream), Latest::Unknown));
+        let recent = RwLock::new(recent);
+        assert_eq!((found(&recent, "a/1", 0), found(&recent, "a/1", 101)), (Some(100), None));
+        add(&mut recent.write(), 200, ("a/1", EventId::random()));
+        assert!(matches!(recent.read().latest(&stream), Latest::Is(..)));
+        assert_eq!(found(&recent, "a/1", 101), Some(200));
+        recent.write().truncate(Address::new(1, 100));
+        assert!(matches!(recent.read().latest(&stream), Latest::None));
     }
 }

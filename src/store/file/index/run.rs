@@ -14,10 +14,10 @@ use std::sync::Arc;
 
 use super::blocks::{CONTENT_BYTES, verified};
 use super::filter;
-use super::leaf::{Leaf, Pair};
+use super::leaf::Leaf;
 use super::place::Place;
 use super::tally::Tally;
-use super::terms::{Hash, part_of};
+use super::terms::{Hash, Pair, part_of};
 use crate::error::Error;
 use crate::position::Position;
 use crate::storage::FileName;

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use parking_lot::RwLock;
+
 use super::blocks::{BlockSink, CONTENT_BYTES};
 use super::filter;
-use super::leaf::{LeafBuilder, Pair};
+use super::leaf::LeafBuilder;
 use super::place::Place;
 use super::recent::Recent;
 use super::run::{Coverage, Extent, FENCE_BYTES, PLACE_BYTES, Run, encode_header};
 use super::tally::Tally;
-use super::terms::part_of;
+use super::terms::{Pair, part_of};
 use crate::error::Error;
 use crate::storage::{FileName, Storage};
 use crate::store::file::beginning::StoreId;
@@ -29,18 +31,19 @@ type PlacesOf<'a> = &'a mut dyn Iterator<Item = Result<Place, Error>>;
 
 impl Workshop {
     /// Makes a run of recent events.
-    pub(crate) fn run_of(&self, recent: &Recent, coverage: Coverage) -> Result<Run, Error> {
-        let mut pairs = recent.sorted_pairs().into_iter().map(Ok);
-        let mut far: Option<Place> = None;
-        let mut places = recent.places().iter().copied().filter_map(move |place| {
-            let is_far = far.is_none_or(|last| last.is_far_from(place.address));
-            is_far.then(|| {
-                far = Some(place);
-                Ok(place)
-            })
-        });
-        let counts = (recent.term_count(), recent.tally());
-        self.make(FileName::RunDraft, coverage, counts, (&mut pairs, &mut places))
+    pub(crate) fn run_of(&self, recent: &RwLock<Recent>, coverage: Coverage) -> Result<Run, Error> {
+        let recent = recent.read();
+        let (pairs, tally, mut places) = (recent.sorted_pairs(), recent.tally(), Vec::new());
+        for place in recent.places() {
+            if places.last().is_none_or(|last: &Place| last.is_far_from(place.address)) {
+                places.push(*place);
+            }
+        }
+        // Who looks something up is not to wait for what follows.
+        drop(recent);
+        let terms = pairs.chunk_by(|one, next| one.0 == next.0).count() as u64;
+        let (mut pairs, mut places) = (pairs.into_iter().map(Ok), places.into_iter().map(Ok));
+        self.make(FileName::RunDraft, coverage, (terms, tally), (&mut pairs, &mut places))
     }
 
     /// Makes one run of several, which lie behind one another. `between` is called every now and then meanwhile; its error ends the merge.
@@ -202,40 +205,62 @@ impl FilterWriter {
 /// The pairs of several runs, in one order.
 struct Merge<'r> {
     inputs: Vec<Input<'r>>,
+    /// The next pairs of all runs, in order, the next one last.
+    next: Vec<Pair>,
     between: &'r mut dyn FnMut() -> Result<(), Error>,
 }
 
 struct Input<'r> {
     run: &'r Run,
     next_leaf: u32,
-    /// The last pair of the leaf before.
-    last: Option<Pair>,
-    /// The pairs of the last leaf that are not taken yet, the next one last.
+    /// The pairs of the last leaf, and which of them is the next.
     pairs: Vec<Pair>,
+    taken: usize,
+}
+
+impl Input<'_> {
+    fn rest(&self) -> &[Pair] {
+        &self.pairs[self.taken..]
+    }
 }
 
 impl<'r> Merge<'r> {
     fn new(runs: &'r [Arc<Run>], between: &'r mut dyn FnMut() -> Result<(), Error>) -> Self {
-        let input = |run: &'r Arc<Run>| Input { run, next_leaf: 0, last: None, pairs: Vec::new() };
-        Self { inputs: runs.iter().map(input).collect(), between }
+        let input = |run: &'r Arc<Run>| Input { run, next_leaf: 0, pairs: Vec::new(), taken: 0 };
+        Self { inputs: runs.iter().map(input).collect(), next: Vec::new(), between }
     }
 
-    fn fill(&mut self) -> Result<(), Error> {
+    /// Reads a leaf of each run of which no pairs are left.
+    fn read(&mut self) -> Result<(), Error> {
         for input in &mut self.inputs {
-            if input.pairs.is_empty() && input.next_leaf < input.run.extent.leaves {
-                input.pairs = input.run.leaf(input.next_leaf)?;
+            if input.rest().is_empty() && input.next_leaf < input.run.extent.leaves {
+                let pairs = input.run.leaf(input.next_leaf)?;
                 // Were leaves out of order, so would be what is made of them.
-                if input.last.is_some_and(|last| input.pairs.first() <= Some(&last)) {
+                if input.pairs.last().is_some_and(|last| pairs.first() <= Some(last)) {
                     let fault = Fault::Wrong("the leaves are out of order");
                     return Err(input.run.damage(input.next_leaf, fault));
                 }
-                input.last = input.pairs.last().copied();
-                input.pairs.reverse();
+                (input.pairs, input.taken) = (pairs, 0);
                 input.next_leaf += 1;
                 (self.between)()?;
             }
         }
         Ok(())
+    }
+
+    /// Takes from each run the pairs that come before everything that is not read yet.
+    fn take(&mut self) {
+        let Some(last) = self.inputs.iter().filter_map(|input| input.rest().last()).min().copied()
+        else {
+            return;
+        };
+        for input in &mut self.inputs {
+            let count = input.rest().partition_point(|pair| *pair <= last);
+            self.next.extend_from_slice(&input.rest()[..count]);
+            input.taken += count;
+        }
+        // A sort that makes use of what is in order already.
+        self.next.sort_by(|one, other| other.cmp(one));
     }
 }
 
@@ -243,11 +268,12 @@ impl Iterator for Merge<'_> {
     type Item = Result<Pair, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Err(error) = self.fill() {
-            return Some(Err(error));
+        if self.next.is_empty() {
+            if let Err(error) = self.read() {
+                return Some(Err(error));
+            }
+            self.take();
         }
-        let with_pairs = self.inputs.iter_mut().filter(|input| !input.pairs.is_empty());
-        let least = with_pairs.min_by_key(|input| input.pairs.last().copied())?;
-        least.pairs.pop().map(Ok)
+        self.next.pop().map(Ok)
     }
 }

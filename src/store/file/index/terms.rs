@@ -2,11 +2,15 @@
 
 use crate::event::{GAP, RecordedEvent};
 use crate::id::{Category, CorrelationId, EventId, StreamRef, Tag};
+use crate::store::file::address::Address;
 use crate::store::file::beginning::StoreId;
 use crate::store::file::bytes::lower_half_of_large;
 
 /// A 48-bit hash of a term: a kind and a name. Terms may share one, so what is found is compared with the record.
 pub(crate) type Hash = u64;
+
+/// A term, and where one of its events lies.
+pub(crate) type Pair = (Hash, Address);
 
 const HASH_BITS: u32 = 48;
 pub(super) const HASH_MAX: Hash = (1 << HASH_BITS) - 1;

@@ -142,7 +142,7 @@ impl<'r> Replay<'r> {
         let part = self.sources.growing();
         self.sources.settle(self.tip.coverage(part.from, part.first));
         while let Some((part, coverage)) = self.sources.settled() {
-            let run = workshop.run_of(&part.recent.read(), coverage)?;
+            let run = workshop.run_of(&part.recent, coverage)?;
             self.sources.runs.push(Arc::new(run));
             self.sources.recents.remove(0);
             // What cannot be merged now is merged later.
