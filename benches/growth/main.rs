@@ -49,7 +49,7 @@ const PAGE: NonZeroU64 = NonZeroU64::new(10).unwrap();
 const TURN_ROUNDS: u64 = 10;
 
 /// What is measured, and the factor that is not to be exceeded.
-const COLUMNS: [(&str, &str); 10] = [
+const COLUMNS: [(&str, &str); 11] = [
     ("append", ""),
     ("absent tag", "2"),
     ("rare+common", "2"),
@@ -58,6 +58,7 @@ const COLUMNS: [(&str, &str); 10] = [
     ("rare tag", "2"),
     ("open closed", ""),
     ("open killed", ""),
+    ("open memory", ""),
     ("peak memory", ""),
     ("disk/event", ""),
 ];
@@ -199,17 +200,19 @@ fn measure(scratch: &Scratch, sizes: &[u64]) -> Vec<Line> {
     let closed: Vec<_> = closed.collect();
     for _ in 0..opens {
         for ((directories, head), times) in closed.iter().zip(&mut times) {
-            for (directory, times) in directories.iter().zip(&mut times[6..]) {
-                times.push(open(scratch, directory, *head).0.as_secs_f64());
-            }
+            let [closed, killed] =
+                directories.each_ref().map(|directory| open(scratch, directory, *head));
+            times[6].push(closed.0.as_secs_f64());
+            times[7].push(killed.0.as_secs_f64());
+            times[8].push(closed.1.max(killed.1) as f64);
         }
     }
     times.into_iter().zip(loads).map(|(times, load)| line(times, load)).collect()
 }
 
 fn line(mut times: [Vec<f64>; COLUMNS.len()], load: [f64; 2]) -> Line {
-    times[8].push(load[0]);
-    times[9].push(load[1]);
+    times[9].push(load[0]);
+    times[10].push(load[1]);
     let mut line = times.map(median);
     // What a condition costs is what an append takes longer with it.
     line[1] -= line[0];
@@ -219,7 +222,7 @@ fn line(mut times: [Vec<f64>; COLUMNS.len()], load: [f64; 2]) -> Line {
 
 fn shown_in(column: usize, number: f64) -> String {
     match COLUMNS[column].0 {
-        "peak memory" => format!("{:.1} MiB", number / f64::from(1 << 20)),
+        "open memory" | "peak memory" => format!("{:.1} MiB", number / f64::from(1 << 20)),
         "disk/event" => format!("{number:.0} B"),
         _ => shown(number).trim().to_owned(),
     }

@@ -101,14 +101,14 @@ impl Workshop {
 }
 
 /// How many runs are merged into one at least.
-const MERGED_MIN: usize = 4;
+const MERGED_MIN: usize = 6;
 
-/// The runs at the end that are to become one: at least four, of which none is much larger than all behind it together. So
+/// The runs at the end that are to become one: at least six, of which none is larger than all behind it together. So
 /// sizes grow geometrically, runs stay few, and each pair is written anew a logarithmic number of times.
 pub(crate) fn to_be_merged(runs: &[Arc<Run>]) -> Option<&[Arc<Run>]> {
     let (mut count, mut bytes) = (0, 0);
     for run in runs.iter().rev() {
-        if count > 0 && run.bytes() > 2 * bytes {
+        if count > 0 && run.bytes() > bytes {
             break;
         }
         (count, bytes) = (count + 1, bytes + run.bytes());
