@@ -1,8 +1,8 @@
 //! The index of recent events, in memory.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::mem;
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -23,9 +23,8 @@ type ByHash<T> = HashMap<Hash, T, BuildHasherDefault<AlreadyHashed>>;
 /// ([`Found`]); mostly it becomes a run before anybody does.
 pub(crate) struct Recent {
     pub(super) terms: Terms,
-    /// The terms of events, and where those lie, in the order of the log: what nobody has looked anything up in.
-    noted: Vec<Pair>,
-    /// The addresses of each term's events before those.
+    noted: Noted,
+    /// The addresses of each term's events before those that are only noted.
     found: ByHash<Postings>,
     /// The name, the version and the address of each stream's last event, under the stream's term: who appends to a stream asks for
     /// that. Of streams that share a term one is known.
@@ -44,6 +43,46 @@ pub(crate) struct Recent {
     end: Address,
 }
 
+/// The terms of events in which nobody has looked anything up.
+#[derive(Default)]
+struct Noted {
+    /// Where the events lie, ascending.
+    addresses: Vec<Address>,
+    /// In the order in which they begin.
+    spans: Vec<Span>,
+}
+
+/// Events one behind the other that stand under a term: their numbers, the second of which is not one of them.
+#[derive(Clone, Copy)]
+struct Span {
+    term: Hash,
+    from: u32,
+    to: u32,
+}
+
+impl Noted {
+    /// Puts the last event under a term. If the event before stood under it, that may be noted in the span with this number; in which it
+    /// is now is returned.
+    fn add(&mut self, term: Hash, span: usize) -> usize {
+        let to = number(self.addresses.len());
+        match self.spans.get_mut(span) {
+            Some(before) if before.term == term && before.to == to - 1 => {
+                before.to = to;
+                span
+            }
+            _ => {
+                self.spans.push(Span { term, from: to - 1, to });
+                self.spans.len() - 1
+            }
+        }
+    }
+}
+
+/// The number of an event among the recent ones, all of which would fit into one segment twice.
+fn number(count: usize) -> u32 {
+    u32::try_from(count).expect("recent events are few")
+}
+
 /// The terms of what the last events had: the next one mostly shares much of it.
 #[derive(Default)]
 struct Memo {
@@ -52,11 +91,11 @@ struct Memo {
     metadata: Known,
 }
 
-/// A part of an event, and its terms.
+/// A part of an event, its terms, and the span of each in which the last event was noted that had it.
 #[derive(Default)]
 struct Known {
     part: Vec<u8>,
-    terms: Vec<Hash>,
+    terms: Vec<(Hash, usize)>,
 }
 
 impl Known {
@@ -64,11 +103,15 @@ impl Known {
         self.part == part
     }
 
-    fn set(&mut self, part: &[u8]) -> &mut Vec<Hash> {
+    /// Takes the part of another event; its terms are to be added.
+    fn set(&mut self, part: &[u8]) {
         self.part.clear();
         self.part.extend_from_slice(part);
         self.terms.clear();
-        &mut self.terms
+    }
+
+    fn add(&mut self, term: Hash) {
+        self.terms.push((term, usize::MAX));
     }
 }
 
@@ -86,12 +129,12 @@ impl Postings {
         }
     }
 
-    /// Adds an address behind the others, unless it is the last one already.
+    /// Adds an address, unless it does not lie behind the others: it is one of them then.
     fn push(&mut self, address: Address) {
         match self {
-            Self::Many(addresses) if addresses.last() == Some(&address) => {}
+            Self::Many(addresses) if addresses.last().is_some_and(|last| *last >= address) => {}
             Self::Many(addresses) => addresses.push(address),
-            Self::One(last) if *last == address => {}
+            Self::One(last) if *last >= address => {}
             Self::One(first) => *self = Self::Many(vec![*first, address]),
         }
     }
@@ -122,7 +165,7 @@ impl Recent {
     pub(crate) fn new(terms: Terms) -> Self {
         Self {
             terms,
-            noted: Vec::new(),
+            noted: Noted::default(),
             found: HashMap::default(),
             latest: HashMap::default(),
             places: Vec::new(),
@@ -157,37 +200,39 @@ impl Recent {
     }
 
     fn note_terms(&mut self, event: &RecordedEvent<'_>, address: Address) {
-        let Self { terms, noted, types, memo, .. } = self;
-        let stream = event.stream();
-        if !memo.stream.is(stream.as_str().as_bytes()) {
-            let known = memo.stream.set(stream.as_str().as_bytes());
-            terms.of_stream(stream, |term| known.push(term));
+        let Self {
+            terms,
+            noted,
+            types,
+            memo: Memo { stream, types: [known, before], metadata },
+            ..
+        } = self;
+        noted.addresses.push(address);
+        if !stream.is(event.stream().as_str().as_bytes()) {
+            stream.set(event.stream().as_str().as_bytes());
+            terms.of_stream(event.stream(), |term| stream.add(term));
         }
-        if !memo.types[0].is(event.event_type().as_bytes()) {
-            memo.types.swap(0, 1);
+        if !known.is(event.event_type().as_bytes()) {
+            mem::swap(known, before);
         }
-        let [event_type, _] = &mut memo.types;
-        if !event_type.is(event.event_type().as_bytes()) {
-            let term = terms.event_type(event.event_type());
-            event_type.set(event.event_type().as_bytes()).push(term);
+        if !known.is(event.event_type().as_bytes()) {
+            known.set(event.event_type().as_bytes());
+            known.add(terms.event_type(event.event_type()));
         }
-        for term in &event_type.terms {
-            types.entry(*term).or_insert(address);
+        types.entry(known.terms[0].0).or_insert(address);
+        if !metadata.is(event.metadata_bytes()) {
+            metadata.set(event.metadata_bytes());
+            terms.of_metadata(event, |term| metadata.add(term));
         }
-        if !memo.metadata.is(event.metadata_bytes()) {
-            let known = memo.metadata.set(event.metadata_bytes());
-            terms.of_metadata(event, |term| known.push(term));
+        for known in [stream, known, metadata] {
+            known.terms.iter_mut().for_each(|(term, span)| *span = noted.add(*term, *span));
         }
-        let mut note = |term| noted.push((term, address));
-        for known in [&memo.stream, &memo.types[0], &memo.metadata] {
-            known.terms.iter().for_each(|term| note(*term));
-        }
-        terms.of_tags(event, &mut note);
-        note(terms.event_id(event.event_id()));
+        terms.of_tags(event, |term| _ = noted.add(term, usize::MAX));
+        noted.add(terms.event_id(event.event_id()), usize::MAX);
     }
 
     fn note_latest(&mut self, event: &RecordedEvent<'_>, address: Address) {
-        let (term, stream) = (self.memo.stream.terms[0], event.stream());
+        let (term, stream) = (self.memo.stream.terms[0].0, event.stream());
         match self.latest.get_mut(&term) {
             Some((name, version, at)) if **name == *stream.as_str() => {
                 (*version, *at) = (event.version(), address);
@@ -245,26 +290,56 @@ impl Recent {
         &self.places
     }
 
-    /// All pairs of hash and address, ascending.
-    pub(crate) fn sorted_pairs(&self) -> Vec<Pair> {
-        let addresses = |(term, postings): (&Hash, &'_ Postings)| {
-            postings.all().iter().map(|address| (*term, *address)).collect::<Vec<_>>()
-        };
-        let mut pairs: Vec<Pair> = self.found.iter().flat_map(addresses).collect();
-        pairs.extend_from_slice(&self.noted);
-        let mut pairs = sorted(&pairs);
-        pairs.dedup();
-        pairs
+    /// Every event under every term.
+    pub(crate) fn pairs(&self) -> Pairs {
+        let (mut addresses, mut spans) = (Vec::new(), Vec::new());
+        for (term, postings) in &self.found {
+            let from = number(addresses.len());
+            addresses.extend_from_slice(postings.all());
+            spans.push(Span { term: *term, from, to: number(addresses.len()) });
+        }
+        let before = number(addresses.len());
+        addresses.extend_from_slice(&self.noted.addresses);
+        let shifted =
+            |span: &Span| Span { from: span.from + before, to: span.to + before, ..*span };
+        spans.extend(self.noted.spans.iter().map(shifted));
+        Pairs { addresses, spans: sorted(&spans) }
     }
 
     /// Puts what was noted where it is found.
     fn settle(&mut self) {
-        for (term, address) in self.noted.drain(..) {
-            match self.found.entry(term) {
-                Entry::Occupied(mut postings) => postings.get_mut().push(address),
-                Entry::Vacant(place) => drop(place.insert(Postings::One(address))),
-            }
+        let Noted { addresses, spans } = &mut self.noted;
+        for Span { term, from, to } in spans.drain(..) {
+            let addresses = &addresses[from as usize..to as usize];
+            let postings = self.found.entry(term).or_insert_with(|| Postings::One(addresses[0]));
+            addresses.iter().for_each(|address| postings.push(*address));
         }
+        addresses.clear();
+    }
+}
+
+/// Everything that recent events stand under, in order.
+pub(crate) struct Pairs {
+    addresses: Vec<Address>,
+    spans: Vec<Span>,
+}
+
+impl Pairs {
+    /// How many terms there are.
+    pub(crate) fn term_count(&self) -> u64 {
+        self.spans.chunk_by(|one, next| one.term == next.term).count() as u64
+    }
+
+    /// All pairs, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Pair> {
+        let (mut last, mut done) = (None, 0);
+        self.spans.iter().flat_map(move |Span { term, from, to }| {
+            // Spans overlap where two names share a term, or an event has one twice.
+            let from = if last == Some(*term) { done.max(*from) } else { *from };
+            (last, done) = (Some(*term), from.max(*to));
+            let addresses = self.addresses.get(from as usize..*to as usize).unwrap_or_default();
+            addresses.iter().map(|address| (*term, *address))
+        })
     }
 }
 
@@ -275,7 +350,7 @@ impl<'r> Found<'r> {
     /// Makes found what lies before this address.
     pub(super) fn before(end: Address, recent: &'r RwLock<Recent>) -> Self {
         let guard = recent.read();
-        if guard.noted.first().is_none_or(|(_, first)| *first >= end) {
+        if guard.noted.addresses.first().is_none_or(|first| *first >= end) {
             return Self(guard);
         }
         drop(guard);
@@ -290,22 +365,23 @@ impl<'r> Found<'r> {
     }
 }
 
-/// Pairs in order. Hashes are spread evenly: of many equal parts, each has few, or else those of one term, which are in order.
-fn sorted(pairs: &[Pair]) -> Vec<Pair> {
-    let parts = u32::try_from(pairs.len() / 4).unwrap_or(u32::MAX).max(1);
-    let part_of = |pair: &Pair| part_of(pair.0, parts) as usize;
+/// Spans by their terms, and those of one term in order. Hashes are spread evenly: of many equal parts, each has few, or else those of one
+/// term, which are in order.
+fn sorted(spans: &[Span]) -> Vec<Span> {
+    let parts = u32::try_from(spans.len() / 4).unwrap_or(u32::MAX).max(1);
+    let part_of = |span: &Span| part_of(span.term, parts) as usize;
     let mut ends = vec![0; parts as usize + 1];
-    pairs.iter().for_each(|pair| ends[part_of(pair) + 1] += 1);
+    spans.iter().for_each(|span| ends[part_of(span) + 1] += 1);
     (0..parts as usize).for_each(|part| ends[part + 1] += ends[part]);
-    let mut sorted = vec![(0, Address::MIN); pairs.len()];
-    for pair in pairs {
-        let next = &mut ends[part_of(pair)];
-        sorted[*next] = *pair;
+    let mut sorted = vec![Span { term: 0, from: 0, to: 0 }; spans.len()];
+    for span in spans {
+        let next = &mut ends[part_of(span)];
+        sorted[*next] = *span;
         *next += 1;
     }
     let mut start = 0;
     for end in ends {
-        sorted[start..end].sort();
+        sorted[start..end].sort_by_key(|span| (span.term, span.from));
         start = end;
     }
     sorted
@@ -365,6 +441,10 @@ mod tests {
         Recent::new(Terms::of_store([7; 16]))
     }
 
+    fn sorted_pairs(recent: &Recent) -> Vec<Pair> {
+        recent.pairs().iter().collect()
+    }
+
     /// Where the stream's first event from an offset on is.
     fn found(recent: &RwLock<Recent>, stream: &str, from: u32) -> Option<u32> {
         let hash = recent.read().terms.stream(stream);
@@ -384,33 +464,55 @@ mod tests {
             assert_eq!(found(&looked_at, &stream, at + 1), None);
             assert!(found(&looked_at, &stream, 0).is_some_and(|first| first <= 700));
         }
-        let pairs = noted.read().sorted_pairs();
+        let pairs = sorted_pairs(&noted.read());
         assert!(pairs.is_sorted());
         assert_eq!(pairs.len(), 100 * "stream, category, type, id".split(", ").count());
-        assert_eq!(looked_at.read().sorted_pairs(), pairs);
+        assert_eq!(sorted_pairs(&looked_at.read()), pairs);
         // What lies behind what is looked at is left as it is.
         drop(Found::before(Address::new(1, 100), &noted));
-        assert_eq!(noted.read().noted.len(), 400);
+        assert_eq!(noted.read().noted.addresses.len(), 100);
         drop(Found::before(Address::new(1, 101), &noted));
-        assert_eq!(noted.read().noted.len(), 0);
+        assert_eq!(noted.read().noted.addresses.len(), 0);
+    }
+
+    #[test]
+    fn names_that_share_a_term_stand_under_it_together() {
+        const SHARED: Hash = 7;
+        let (mut recent, mut one, mut ought) = (recent(), usize::MAX, Vec::new());
+        for (number, names) in [1, 3, 1, 0, 2, 3, 2, 2, 0, 1_u32].into_iter().enumerate() {
+            let address = Address::new(1, 100 * u32::try_from(number).unwrap());
+            recent.noted.addresses.push(address);
+            if names & 1 != 0 {
+                one = recent.noted.add(SHARED, one);
+            }
+            if names & 2 != 0 {
+                recent.noted.add(SHARED, usize::MAX);
+            }
+            if names != 0 {
+                ought.push((SHARED, address));
+            }
+        }
+        assert_eq!(sorted_pairs(&recent), ought);
+        recent.settle();
+        assert_eq!(sorted_pairs(&recent), ought);
     }
 
     #[test]
     fn writes_that_fail_leave_nothing_behind() {
         let mut recent = recent();
         add(&mut recent, 100, ("a/1", EventId::random()));
-        let pairs = recent.sorted_pairs();
+        let pairs = sorted_pairs(&recent);
         for number in 0..100 {
             add(&mut recent, 200, (&format!("b/{number}"), EventId::random()));
             recent.truncate(Address::new(1, 200));
-            assert_eq!((recent.sorted_pairs(), recent.latest.len()), (pairs.clone(), 1));
+            assert_eq!((sorted_pairs(&recent), recent.latest.len()), (pairs.clone(), 1));
         }
         assert_eq!((recent.log_bytes(), recent.tally().types.len()), (100, 1));
         recent.truncate(Address::new(1, 100));
-        assert!(recent.is_empty() && recent.sorted_pairs().is_empty());
+        assert!(recent.is_empty() && sorted_pairs(&recent).is_empty());
         assert_eq!((recent.log_bytes(), recent.tally()), (0, Tally::default()));
         add(&mut recent, 100, ("a/1", EventId::random()));
-        assert_eq!((recent.sorted_pairs().len(), recent.tally().types.len()), (4, 1));
+        assert_eq!((sorted_pairs(&recent).len(), recent.tally().types.len()), (4, 1));
     }
 
     #[test]
