@@ -78,7 +78,7 @@ impl Noted {
     }
 }
 
-/// The number of an event among the recent ones, all of which would fit into one segment twice.
+/// The number of an event, or of an event under a term, among the recent ones: they take a part of 2^32 bytes of log at most.
 fn number(count: usize) -> u32 {
     u32::try_from(count).expect("recent events are few")
 }
@@ -157,7 +157,7 @@ pub(in crate::store::file) enum Latest {
     Is(Version, Address),
     /// It has no events here.
     None,
-    /// Another stream shares its term.
+    /// Another stream shares its term, or its last event was removed.
     Unknown,
 }
 
