@@ -30,7 +30,7 @@ pub(crate) struct Page {
     used: Arc<Used>,
 }
 
-/// What a thread has decoded and nobody needs any more: it is dropped by that thread, and not by the one that folds.
+/// What a thread has decoded and nobody needs any more: that thread drops it, or decodes what comes next in its place.
 type Used = Mutex<Vec<Ahead>>;
 
 impl Drop for Page {
@@ -179,11 +179,11 @@ impl Shared {
             let page = read.map(|(batch, rest)| {
                 let end = rest.as_ref().map_or(to, |rest| rest.positions().0);
                 next = rest;
-                Page { ahead: self.decode(&batch), batch, end, used: Arc::clone(used) }
+                // Not dropped under the lock, which the one that folds may want.
+                let mut done = mem::take(&mut *used.lock());
+                let ahead = self.decode(&batch, done.pop().unwrap_or_default());
+                Page { ahead, batch, end, used: Arc::clone(used) }
             });
-            // Not under the lock, which the one that folds may want.
-            let done = mem::take(&mut *used.lock());
-            drop(done);
             if !self.hand_over(number, page, next.is_none()) {
                 return false;
             }
@@ -192,8 +192,12 @@ impl Shared {
     }
 
     /// What panics here does so once more where it is folded, and there it is in its place.
-    fn decode(&self, batch: &Batch) -> Ahead {
-        let all = || self.decoders.iter().map(|decoder| decoder.decode(batch)).collect();
+    fn decode(&self, batch: &Batch, done: Ahead) -> Ahead {
+        let mut done = done.into_iter();
+        let all = || {
+            let decoders = self.decoders.iter();
+            decoders.map(|decoder| decoder.decode(batch, done.next())).collect()
+        };
         caught(all).unwrap_or_default()
     }
 

@@ -1,6 +1,7 @@
 //! Decoding the events of a batch before they are asked for.
 
 use std::any::Any;
+use std::mem;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -18,8 +19,8 @@ pub(crate) type Ahead = Vec<Box<dyn Any + Send>>;
 pub(crate) type AnyDecoder = dyn Decode + Send + Sync;
 
 pub(crate) trait Decode {
-    /// Decodes the events of a batch that are of the decoder's category.
-    fn decode(&self, batch: &Batch) -> Box<dyn Any + Send>;
+    /// Decodes the events of a batch that are of the decoder's category, in place of what was made of another that is done.
+    fn decode(&self, batch: &Batch, done: Option<Box<dyn Any + Send>>) -> Box<dyn Any + Send>;
 }
 
 /// Decodes the events of a category.
@@ -28,23 +29,48 @@ pub(super) struct Decoder<E> {
     pub(super) codec: EventCodec<E>,
 }
 
-/// What a decoder has made of a batch.
-pub(super) struct Batched<E> {
-    /// What became of the event at each place; `None` if it is not decoded, or was taken.
-    results: Vec<Option<Result<Decoded<E>, Error>>>,
-    /// Events that were handled: whoever has decoded them drops them, too. To free on one thread what another has allocated takes
+/// What a decoder has made of the event at each place of a batch.
+pub(super) struct Batched<E>(Vec<Slot<E>>);
+
+enum Slot<E> {
+    /// It is not decoded, or was taken.
+    Empty,
+    Decoded(Result<Decoded<E>, Error>),
+    /// It was handled, and is to be dropped by whoever has decoded it: to free on one thread what another has allocated takes
     /// much longer.
-    pub(super) handled: Vec<E>,
+    Handled(E),
+}
+
+impl<E> Batched<E> {
+    fn take(&mut self, place: usize) -> Option<Result<Decoded<E>, Error>> {
+        let slot = self.0.get_mut(place)?;
+        match mem::replace(slot, Slot::Empty) {
+            Slot::Decoded(result) => Some(result),
+            other => {
+                *slot = other;
+                None
+            }
+        }
+    }
+
+    /// Keeps an event that was taken from this place and handled.
+    pub(super) fn keep(&mut self, place: usize, handled: E) {
+        if let Some(slot) = self.0.get_mut(place) {
+            *slot = Slot::Handled(handled);
+        }
+    }
 }
 
 impl<E: Serialize + DeserializeOwned + Send + Sync + 'static> Decode for Decoder<E> {
-    fn decode(&self, batch: &Batch) -> Box<dyn Any + Send> {
-        let decode = |stored: RecordedEvent<'_>| {
+    fn decode(&self, batch: &Batch, done: Option<Box<dyn Any + Send>>) -> Box<dyn Any + Send> {
+        let done = done.and_then(|done| done.downcast::<Batched<E>>().ok());
+        let mut batched = done.unwrap_or_else(|| Box::new(Batched(Vec::new())));
+        batched.0.clear();
+        batched.0.extend(batch.iter().map(|stored| {
             let is_meant = stored.stream().is_in(&self.category) && !stored.is_gap();
-            is_meant.then(|| self.codec.decode(&stored))
-        };
-        let results = batch.iter().map(decode).collect();
-        Box::new(Batched { results, handled: Vec::new() })
+            if is_meant { Slot::Decoded(self.codec.decode(&stored)) } else { Slot::Empty }
+        }));
+        batched
     }
 }
 
@@ -59,7 +85,7 @@ impl<E: Serialize + DeserializeOwned + Send + Sync + 'static> Decoder<E> {
         stored: &RecordedEvent<'_>,
         ahead: Option<(&mut Batched<E>, usize)>,
     ) -> Result<Decoded<E>, Error> {
-        let ready = ahead.and_then(|(all, place)| all.results.get_mut(place)?.take());
+        let ready = ahead.and_then(|(all, place)| all.take(place));
         ready.unwrap_or_else(|| self.codec.decode(stored))
     }
 }

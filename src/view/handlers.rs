@@ -122,7 +122,7 @@ impl<V> Handlers<V> {
                         .caused_by(source)
                 });
                 if let Some(all) = &mut ahead {
-                    all.handled.push(recorded.into_event());
+                    all.keep(place, recorded.into_event());
                 }
                 handled
             })

@@ -74,17 +74,22 @@ impl Reading<'_> {
         if self.query.direction() == Direction::Backwards || is_short {
             return Ok(Some(Candidates::default()));
         }
-        let probed = self.candidates(cursor, PROBED, Candidates::default())?;
-        let ([first, .., last], PROBED) = (&probed.found[..], probed.found.len()) else {
-            return Ok(Some(probed));
-        };
-        let is_near =
-            first.segment() == last.segment() && last.offset() - first.offset() <= PROBED_BYTES;
-        if !is_near {
-            return Ok(Some(probed));
+        let (mut start, mut probed) = (self.low, Candidates::default());
+        if !self.goes_along {
+            probed = self.candidates(cursor, PROBED, probed)?;
+            let ([first, .., last], PROBED) = (&probed.found[..], probed.found.len()) else {
+                return Ok(Some(probed));
+            };
+            let is_near =
+                first.segment() == last.segment() && last.offset() - first.offset() <= PROBED_BYTES;
+            if !is_near {
+                return Ok(Some(probed));
+            }
+            start = *first;
         }
-        let walker = self.walker(*first);
+        let walker = self.walker(start);
         let walked = self.walk_with(walker, |walked, meant| walked > PROBED + 3 * meant);
+        self.goes_along = walked.as_ref().is_ok_and(|is_in_vain| !is_in_vain);
         if walked.is_ok() {
             return Ok(None);
         }

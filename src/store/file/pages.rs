@@ -15,20 +15,28 @@ use crate::store::query::{Direction, Query};
 
 /// Where recent reads left off, so that their next page need not look for the place.
 #[derive(Debug, Default)]
-pub(super) struct Hints(Mutex<VecDeque<(Position, Address)>>);
+pub(super) struct Hints(Mutex<VecDeque<Hint>>);
+
+/// Where a page ended.
+#[derive(Debug, Clone, Copy)]
+struct Hint {
+    position: Position,
+    address: Address,
+    /// Whether it went along the log, where the index could have told.
+    goes_along: bool,
+}
 
 const HINTS_MAX: usize = 64;
 
 impl Hints {
-    fn leave(&self, position: Position, address: Address) {
+    fn leave(&self, hint: Hint) {
         let mut hints = self.0.lock();
-        hints.push_front((position, address));
+        hints.push_front(hint);
         hints.truncate(HINTS_MAX);
     }
 
-    fn find(&self, position: Position) -> Option<Address> {
-        let hints = self.0.lock();
-        hints.iter().find(|(found, _)| *found == position).map(|(_, address)| *address)
+    fn find(&self, position: Position) -> Option<Hint> {
+        self.0.lock().iter().find(|hint| hint.position == position).copied()
     }
 }
 
@@ -48,7 +56,7 @@ pub(super) fn page(
         return Ok((Batch::new(), None));
     }
     let hint = hints.find(after);
-    let (low, high) = window(view, query, hint)?;
+    let (low, high) = window(view, query, hint.map(|hint| hint.address))?;
     let (low, goes_on) = (low.max(from), hint.is_some());
     let at_frame = low == from || low == view.log.start();
     let mut page = Reading {
@@ -58,6 +66,7 @@ pub(super) fn page(
         low,
         at_frame,
         goes_on,
+        goes_along: hint.is_some_and(|hint| hint.goes_along),
         high,
         batch: Batch::new(),
         looked_at: None,
@@ -74,7 +83,7 @@ pub(super) fn page(
         }
     }
     let End::Stopped(position, address) = page.end else { return Ok((page.batch, None)) };
-    hints.leave(position, address);
+    hints.leave(Hint { position, address, goes_along: page.goes_along });
     let rest = query.rest(position, page.batch.len(), view.head);
     Ok((page.batch, rest))
 }

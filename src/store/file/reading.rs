@@ -32,6 +32,8 @@ pub(super) struct Reading<'r> {
     pub(super) at_frame: bool,
     /// Whether the page follows another one.
     pub(super) goes_on: bool,
+    /// Whether what the index could name is looked for along the log instead, because most of the log is such.
+    pub(super) goes_along: bool,
     /// Behind the last address that is looked at.
     pub(super) high: Address,
     pub(super) batch: Batch,
@@ -140,15 +142,15 @@ impl<'r> Reading<'r> {
     /// Goes through all events, forwards.
     pub(super) fn walk(&mut self) -> Result<(), Error> {
         let walker = self.walker(self.low);
-        self.walk_with(walker, |_, _| false)
+        self.walk_with(walker, |_, _| false).map(drop)
     }
 
-    /// Goes on through all events, until of so many in the range of positions too few are meant.
+    /// Goes on through all events, until of so many in the range of positions too few are meant; and whether that is why it ends.
     pub(super) fn walk_with(
         &mut self,
         mut walker: Walker<'_, '_>,
         is_in_vain: impl Fn(usize, usize) -> bool,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let walked = self.walk_on(&mut walker, is_in_vain);
         self.batch = walker.into_batch();
         walked
@@ -158,7 +160,7 @@ impl<'r> Reading<'r> {
         &mut self,
         walker: &mut Walker<'_, '_>,
         is_in_vain: impl Fn(usize, usize) -> bool,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let (mut walked, mut in_range, after) = (0, 0, self.query.positions().0);
         while walker.next()? && walker.at() < self.high {
             let (is_meant, is_past) = self.judge(walker);
@@ -177,12 +179,13 @@ impl<'r> Reading<'r> {
             // What was read is used up, rather than read once more for the next page.
             let is_full =
                 self.is_full((events, bytes)) || (bytes >= PAGE_BYTES / 4 && walker.is_used_up());
-            if is_full || walked == WALKED_MAX || is_in_vain(in_range, events) {
+            let is_over = is_full || walked == WALKED_MAX;
+            if is_over || is_in_vain(in_range, events) {
                 self.end = End::Stopped(looked_at.0, looked_at.1);
-                break;
+                return Ok(!is_over);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Goes through all events, backwards: a stretch at a time forwards, which is then turned round.
