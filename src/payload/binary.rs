@@ -13,8 +13,11 @@ pub(super) use super::writer::to_bytes as encode;
 #[inline]
 pub(super) fn decode<'de, T: Deserialize<'de>>(payload: &'de [u8]) -> Result<T, Fault> {
     let mut reader = Reader::new(payload);
-    let value = T::deserialize(&mut reader)?;
-    reader.end().map(|()| value)
+    let value = T::deserialize(&mut reader);
+    if value.is_ok() {
+        reader.end()?;
+    }
+    value
 }
 
 /// Makes sure that these bytes are one value.
@@ -41,8 +44,11 @@ pub(super) fn encode_variant<E: Serialize>(event: &E) -> Result<(String, Vec<u8>
 #[inline]
 pub(super) fn decode_variant<E: DeserializeOwned>(name: &str, payload: &[u8]) -> Result<E, Fault> {
     let mut content = Reader::new(payload);
-    let event = E::deserialize(Stored { name, content: Content(Some(&mut content)) })?;
-    content.end().map(|()| event)
+    let event = E::deserialize(Stored { name, content: Content(Some(&mut content)) });
+    if event.is_ok() {
+        content.end()?;
+    }
+    event
 }
 
 #[cfg(test)]

@@ -113,8 +113,11 @@ impl<'de> Reader<'de> {
     fn items<V: Visitor<'de>>(&mut self, left: usize, visitor: V) -> Result<V::Value, Fault> {
         self.deeper(|reader| {
             let mut items = Items { reader, left };
-            let value = visitor.visit_seq(&mut items)?;
-            items.end(value)
+            let value = visitor.visit_seq(&mut items);
+            if value.is_ok() {
+                items.end()?;
+            }
+            value
         })
     }
 
@@ -130,8 +133,11 @@ impl<'de> Reader<'de> {
     fn map<V: Visitor<'de>>(&mut self, left: usize, visitor: V) -> Result<V::Value, Fault> {
         self.deeper(|reader| {
             let mut items = Items { reader, left };
-            let value = visitor.visit_map(&mut items)?;
-            items.end(value)
+            let value = visitor.visit_map(&mut items);
+            if value.is_ok() {
+                items.end()?;
+            }
+            value
         })
     }
 
@@ -326,9 +332,9 @@ struct Items<'a, 'de> {
 
 impl Items<'_, '_> {
     #[inline]
-    fn end<T>(&self, value: T) -> Result<T, Fault> {
+    fn end(&self) -> Result<(), Fault> {
         match self.left {
-            0 => Ok(value),
+            0 => Ok(()),
             left => Err(Fault::binary(format!("{left} items more than are read"))),
         }
     }
