@@ -23,8 +23,10 @@ const PROBED: usize = 64;
 const PROBED_BYTES: u32 = 48 << 10;
 /// How many groups of candidates are worth a large buffer.
 const MANY: usize = 64;
-/// How long most records are at most; longer ones take two reads.
+/// How long most records are at most; longer ones take two reads. Where others were met, those that follow are taken to be hardly
+/// longer.
 const RECORD_BYTES: u32 = 512;
+const HARDLY_BYTES: u32 = 64;
 
 /// What the index names.
 #[derive(Default)]
@@ -275,7 +277,11 @@ impl Reading<'_> {
     fn read_group(&self, group: &[Address], finder: &mut Finder<'_>) -> Result<(), Error> {
         let end = group[group.len() - 1].offset();
         for at in group {
-            finder.walker.go_to(*at, end - at.offset() + RECORD_BYTES)?;
+            let bytes = match finder.longest {
+                0 => RECORD_BYTES,
+                longest => longest.min(RECORD_BYTES).next_multiple_of(HARDLY_BYTES),
+            };
+            finder.walker.go_to(*at, end - at.offset() + bytes)?;
             finder.look(self);
             if self.query.direction() == Direction::Forwards && self.is_full_with(finder) {
                 break;

@@ -317,11 +317,13 @@ pub(super) struct Found {
 pub(super) struct Finder<'r> {
     pub(super) walker: Walker<'r, 'r>,
     pub(super) looked: Vec<Looked>,
+    /// How many bytes the longest record took.
+    pub(super) longest: u32,
 }
 
 impl<'r> Finder<'r> {
     pub(super) fn new(walker: Walker<'r, 'r>) -> Self {
-        Self { walker, looked: Vec::new() }
+        Self { walker, looked: Vec::new(), longest: 0 }
     }
 
     /// Looks at the event that the walker has come to.
@@ -329,6 +331,7 @@ impl<'r> Finder<'r> {
         let (is_matching, is_past) = reading.judge(&self.walker);
         let matching = is_matching.then(|| self.walker.taken().0);
         let (at, position) = (self.walker.at(), self.walker.outline().position);
+        self.longest = self.longest.max(self.walker.record_bytes());
         self.looked.push(Looked { at, position, matching, is_past });
         if is_matching {
             self.walker.take();

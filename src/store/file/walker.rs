@@ -92,6 +92,12 @@ impl<'v, 's> Walker<'v, 's> {
         self.met().at
     }
 
+    /// How many bytes that record takes.
+    #[inline]
+    pub(super) fn record_bytes(&self) -> u32 {
+        self.met().header.length
+    }
+
     /// The event of that record, without its texts and bytes.
     #[inline]
     pub(super) fn outline(&self) -> &Outline {
