@@ -112,7 +112,10 @@ impl Reading<'_> {
             return Ok(());
         }
         if after.get() > LONG_STREAM {
-            self.low = self.first_above(cursor, after)?.0;
+            let low = self.first_above(cursor, after)?.0;
+            // Elsewhere no record need begin.
+            self.goes_along &= low == self.low;
+            self.low = low;
         }
         if let Some(up_to) = up_to
             && self.query.direction() == Direction::Backwards
