@@ -129,6 +129,41 @@ fn the_cache_is_asked_in_vain_at_first_and_then_helps() {
 }
 
 #[test]
+fn what_is_most_of_the_log_is_read_on_without_the_index_and_what_is_rare_with_it() {
+    let directory = Directory::new();
+    let options = FileStore::options().durability(Durability::Buffered).recent_bytes(64 << 10);
+    let store = options.clone().upkeep(Upkeep::Inline).open(directory.path()).unwrap();
+    (0..60).for_each(|_| drop(store.append(commit(1, 100)).unwrap()));
+    for _ in 0..10 {
+        (0..10).for_each(|_| drop(store.append(commit(2, 100)).unwrap()));
+        store.append(commit(1, 1)).unwrap();
+    }
+    store.close().unwrap();
+    let store = options.open(directory.path()).unwrap();
+    let asked = || {
+        let found = store.statistics().unwrap();
+        found.cache_hits + found.cache_misses
+    };
+    let (mut next, mut version, mut pages) = (Some(Query::new(stream(1))), 0, Vec::new());
+    while let Some(query) = next {
+        let before = asked();
+        let (batch, rest) = store.read(&query).unwrap();
+        for event in batch.iter() {
+            version += 1;
+            assert_eq!(event.version().get(), version);
+        }
+        pages.push((batch.len(), asked() - before));
+        next = rest;
+    }
+    assert_eq!(version, 6_010);
+    let [(_, first), (many, second), (_, third), .., (few, last)] = pages[..] else {
+        panic!("{pages:?}")
+    };
+    assert!(many > 500 && few < 20, "{pages:?}");
+    assert!(first > 0 && second == 0 && third == 0 && last > 0, "{pages:?}");
+}
+
+#[test]
 fn numbers_are_the_statistics_under_names() {
     let directory = Directory::new();
     let annals = annals::Annals::with_store(tiny().open(directory.path()).unwrap());
