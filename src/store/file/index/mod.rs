@@ -6,6 +6,7 @@
 mod terms;
 mod place;
 mod tally;
+mod noted;
 mod recent;
 mod blocks;
 mod leaf;

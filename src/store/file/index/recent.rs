@@ -6,9 +6,10 @@ use std::mem;
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::noted::Noted;
 use super::place::Place;
 use super::tally::Tally;
-use super::terms::{Hash, Pair, Terms, part_of};
+use super::terms::{Hash, Terms};
 use crate::event::RecordedEvent;
 use crate::id::StreamId;
 use crate::position::Version;
@@ -23,6 +24,7 @@ type ByHash<T> = HashMap<Hash, T, BuildHasherDefault<AlreadyHashed>>;
 /// ([`Found`]); mostly it becomes a run before anybody does.
 pub(crate) struct Recent {
     pub(super) terms: Terms,
+    /// Events in which nobody has looked anything up.
     noted: Noted,
     /// The addresses of each term's events before those that are only noted.
     found: ByHash<Postings>,
@@ -41,46 +43,6 @@ pub(crate) struct Recent {
     log_bytes: u64,
     /// Where the last record ends.
     end: Address,
-}
-
-/// The terms of events in which nobody has looked anything up.
-#[derive(Default)]
-struct Noted {
-    /// Where the events lie, ascending.
-    addresses: Vec<Address>,
-    /// In the order in which they begin.
-    spans: Vec<Span>,
-}
-
-/// Events one behind the other that stand under a term: their numbers, the second of which is not one of them.
-#[derive(Clone, Copy)]
-struct Span {
-    term: Hash,
-    from: u32,
-    to: u32,
-}
-
-impl Noted {
-    /// Puts the last event under a term. If the event before stood under it, that may be noted in the span with this number; in which it
-    /// is now is returned.
-    fn add(&mut self, term: Hash, span: usize) -> usize {
-        let to = number(self.addresses.len());
-        match self.spans.get_mut(span) {
-            Some(before) if before.term == term && before.to == to - 1 => {
-                before.to = to;
-                span
-            }
-            _ => {
-                self.spans.push(Span { term, from: to - 1, to });
-                self.spans.len() - 1
-            }
-        }
-    }
-}
-
-/// The number of an event, or of an event under a term, among the recent ones: they take a part of 2^32 bytes of log at most.
-fn number(count: usize) -> u32 {
-    u32::try_from(count).expect("recent events are few")
 }
 
 /// The terms of what the last events had: the next one mostly shares much of it.
@@ -207,7 +169,7 @@ impl Recent {
             memo: Memo { stream, types: [known, before], metadata },
             ..
         } = self;
-        noted.addresses.push(address);
+        noted.begin(address);
         if !stream.is(event.stream().as_str().as_bytes()) {
             stream.set(event.stream().as_str().as_bytes());
             terms.of_stream(event.stream(), |term| stream.add(term));
@@ -291,55 +253,20 @@ impl Recent {
     }
 
     /// Every event under every term.
-    pub(crate) fn pairs(&self) -> Pairs {
-        let (mut addresses, mut spans) = (Vec::new(), Vec::new());
-        for (term, postings) in &self.found {
-            let from = number(addresses.len());
-            addresses.extend_from_slice(postings.all());
-            spans.push(Span { term: *term, from, to: number(addresses.len()) });
-        }
-        let before = number(addresses.len());
-        addresses.extend_from_slice(&self.noted.addresses);
-        let shifted =
-            |span: &Span| Span { from: span.from + before, to: span.to + before, ..*span };
-        spans.extend(self.noted.spans.iter().map(shifted));
-        Pairs { addresses, spans: sorted(&spans) }
+    pub(crate) fn all(&self) -> Noted {
+        let mut all = Noted::default();
+        self.found.iter().for_each(|(term, postings)| all.add_term(*term, postings.all()));
+        all.add_all(&self.noted);
+        all
     }
 
     /// Puts what was noted where it is found.
     fn settle(&mut self) {
-        let Noted { addresses, spans } = &mut self.noted;
-        for Span { term, from, to } in spans.drain(..) {
-            let addresses = &addresses[from as usize..to as usize];
-            let postings = self.found.entry(term).or_insert_with(|| Postings::One(addresses[0]));
+        let found = &mut self.found;
+        self.noted.drain(|term, addresses| {
+            let postings = found.entry(term).or_insert_with(|| Postings::One(addresses[0]));
             addresses.iter().for_each(|address| postings.push(*address));
-        }
-        addresses.clear();
-    }
-}
-
-/// Everything that recent events stand under, in order.
-pub(crate) struct Pairs {
-    addresses: Vec<Address>,
-    spans: Vec<Span>,
-}
-
-impl Pairs {
-    /// How many terms there are.
-    pub(crate) fn term_count(&self) -> u64 {
-        self.spans.chunk_by(|one, next| one.term == next.term).count() as u64
-    }
-
-    /// All pairs, ascending.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Pair> {
-        let (mut last, mut done) = (None, 0);
-        self.spans.iter().flat_map(move |Span { term, from, to }| {
-            // Spans overlap where two names share a term, or an event has one twice.
-            let from = if last == Some(*term) { done.max(*from) } else { *from };
-            (last, done) = (Some(*term), from.max(*to));
-            let addresses = self.addresses.get(from as usize..*to as usize).unwrap_or_default();
-            addresses.iter().map(|address| (*term, *address))
-        })
+        });
     }
 }
 
@@ -350,7 +277,7 @@ impl<'r> Found<'r> {
     /// Makes found what lies before this address.
     pub(super) fn before(end: Address, recent: &'r RwLock<Recent>) -> Self {
         let guard = recent.read();
-        if guard.noted.addresses.first().is_none_or(|first| *first >= end) {
+        if guard.noted.first().is_none_or(|first| first >= end) {
             return Self(guard);
         }
         drop(guard);
@@ -363,28 +290,6 @@ impl<'r> Found<'r> {
     pub(super) fn seek(&self, hash: Hash, at: Address, direction: Direction) -> Option<Address> {
         nearest(self.0.found.get(&hash)?.all(), at, direction)
     }
-}
-
-/// Spans by their terms, and those of one term in order. Hashes are spread evenly: of many equal parts, each has few, or else those of one
-/// term, which are in order.
-fn sorted(spans: &[Span]) -> Vec<Span> {
-    let parts = u32::try_from(spans.len() / 4).unwrap_or(u32::MAX).max(1);
-    let part_of = |span: &Span| part_of(span.term, parts) as usize;
-    let mut ends = vec![0; parts as usize + 1];
-    spans.iter().for_each(|span| ends[part_of(span) + 1] += 1);
-    (0..parts as usize).for_each(|part| ends[part + 1] += ends[part]);
-    let mut sorted = vec![Span { term: 0, from: 0, to: 0 }; spans.len()];
-    for span in spans {
-        let next = &mut ends[part_of(span)];
-        sorted[*next] = *span;
-        *next += 1;
-    }
-    let mut start = 0;
-    for end in ends {
-        sorted[start..end].sort_by_key(|span| (span.term, span.from));
-        start = end;
-    }
-    sorted
 }
 
 /// Of ascending addresses, the one that comes first from this one on, in this direction.
@@ -423,6 +328,7 @@ mod tests {
     use crate::event::{CommitPlace, NewEvent, Placement};
     use crate::id::{EventId, EventType};
     use crate::position::Position;
+    use crate::store::file::index::terms::Pair;
 
     fn add(recent: &mut Recent, at: u32, (stream, id): (&str, EventId)) {
         let placement = Placement {
@@ -442,7 +348,7 @@ mod tests {
     }
 
     fn sorted_pairs(recent: &Recent) -> Vec<Pair> {
-        recent.pairs().iter().collect()
+        recent.all().into_pairs().iter().collect()
     }
 
     /// Where the stream's first event from an offset on is.
@@ -470,26 +376,25 @@ mod tests {
         assert_eq!(sorted_pairs(&looked_at.read()), pairs);
         // What lies behind what is looked at is left as it is.
         drop(Found::before(Address::new(1, 100), &noted));
-        assert_eq!(noted.read().noted.addresses.len(), 100);
+        assert_eq!(noted.read().noted.first(), Some(Address::new(1, 100)));
         drop(Found::before(Address::new(1, 101), &noted));
-        assert_eq!(noted.read().noted.addresses.len(), 0);
+        assert_eq!(noted.read().noted.first(), None);
     }
 
     #[test]
-    fn names_that_share_a_term_stand_under_it_together() {
-        const SHARED: Hash = 7;
+    fn names_that_share_a_term_are_found_under_it_together() {
         let (mut recent, mut one, mut ought) = (recent(), usize::MAX, Vec::new());
         for (number, names) in [1, 3, 1, 0, 2, 3, 2, 2, 0, 1_u32].into_iter().enumerate() {
             let address = Address::new(1, 100 * u32::try_from(number).unwrap());
-            recent.noted.addresses.push(address);
+            recent.noted.begin(address);
             if names & 1 != 0 {
-                one = recent.noted.add(SHARED, one);
+                one = recent.noted.add(7, one);
             }
             if names & 2 != 0 {
-                recent.noted.add(SHARED, usize::MAX);
+                recent.noted.add(7, usize::MAX);
             }
             if names != 0 {
-                ought.push((SHARED, address));
+                ought.push((7, address));
             }
         }
         assert_eq!(sorted_pairs(&recent), ought);

@@ -33,7 +33,7 @@ impl Workshop {
     /// Makes a run of recent events.
     pub(crate) fn run_of(&self, recent: &RwLock<Recent>, coverage: Coverage) -> Result<Run, Error> {
         let recent = recent.read();
-        let (pairs, tally, mut places) = (recent.pairs(), recent.tally(), Vec::new());
+        let (all, tally, mut places) = (recent.all(), recent.tally(), Vec::new());
         for place in recent.places() {
             if places.last().is_none_or(|last: &Place| last.is_far_from(place.address)) {
                 places.push(*place);
@@ -41,6 +41,7 @@ impl Workshop {
         }
         // Who looks something up is not to wait for what follows.
         drop(recent);
+        let pairs = all.into_pairs();
         let counts = (pairs.term_count(), tally);
         let (mut pairs, mut places) = (pairs.iter().map(Ok), places.into_iter().map(Ok));
         self.make(FileName::RunDraft, coverage, counts, (&mut pairs, &mut places))
