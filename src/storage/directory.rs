@@ -2,12 +2,14 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
 
 use super::file_name::FileName;
 use super::seam::{Storage, StorageFile, StorageLock};
+use super::zeros;
 
 /// A directory of the file system.
 #[derive(Debug)]
@@ -88,6 +90,15 @@ impl Storage for Directory {
         Ok(Arc::new(PlainFile(file)))
     }
 
+    fn fill(&self, name: FileName, zeros: Range<u64>) -> io::Result<Arc<dyn StorageFile>> {
+        let file = self.open(name)?;
+        match open_past_cache(&self.path_of(name)) {
+            Some(direct) => zeros::write_past_cache(&*file, &PlainFile(direct), zeros)?,
+            None => file.write_zeros(zeros)?,
+        }
+        Ok(file)
+    }
+
     fn list(&self) -> io::Result<Vec<FileName>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.path)? {
@@ -142,6 +153,19 @@ pub(super) fn sync_names_of(directory: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 pub(super) fn sync_names_of(_: &Path) -> io::Result<()> {
     Ok(())
+}
+
+/// A handle that writes to the disk itself, where there is such a thing.
+#[cfg(target_os = "linux")]
+fn open_past_cache(path: &Path) -> Option<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(path).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_past_cache(_: &Path) -> Option<File> {
+    None
 }
 
 #[derive(Debug)]

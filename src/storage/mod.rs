@@ -3,9 +3,11 @@
 
 mod file_name;
 mod seam;
+mod zeros;
 mod directory;
 pub(crate) mod paths;
 
 pub use directory::Directory;
 pub use file_name::FileName;
+pub(crate) use seam::PAGE_BYTES;
 pub use seam::{Storage, StorageFile, StorageLock};

@@ -36,6 +36,7 @@ mod same_answers;
 mod schema;
 mod snapshots;
 mod snapshots_on_disk;
+mod space;
 mod statistics;
 mod structure;
 mod subscriptions;

@@ -14,6 +14,7 @@ use super::record::{RECORD_BYTES_MIN, Record};
 use super::segment::seed;
 use crate::event::CommitPlace;
 use crate::position::Position;
+use crate::storage::PAGE_BYTES;
 
 pub(super) const FRAME_HEADER_BYTES: u32 = 40;
 
@@ -135,6 +136,15 @@ impl FrameBuilder {
         self.bytes.shrink_to(KEPT_BYTES);
         self.sums.clear();
         self.sums.shrink_to(KEPT_BYTES);
+    }
+
+    /// Ends with zeros up to the end of a page, where the frames are written from this offset on, if all that lies in prepared
+    /// space. Nobody then has to read the page first, to change a part of it. Returns where the bytes end.
+    pub(super) fn fill_page(&mut self, start: u64, prepared: u64) -> u64 {
+        let end = start + self.bytes.len() as u64;
+        let zeros = end.next_multiple_of(PAGE_BYTES as u64).min(prepared).saturating_sub(end);
+        self.bytes.resize(self.bytes.len() + usize::try_from(zeros).unwrap_or(0), 0);
+        end + zeros
     }
 
     pub(super) fn begin(&mut self) {

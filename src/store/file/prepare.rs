@@ -2,6 +2,7 @@
 
 use super::engine::Engine;
 use super::fault::failed;
+use super::segment::room_behind;
 use super::space::Claim;
 use crate::error::Error;
 use crate::storage::{FileName, StorageFile};
@@ -10,28 +11,38 @@ use crate::storage::{FileName, StorageFile};
 const EXTENT_BYTES_MIN: u64 = 1 << 20;
 const EXTENT_BYTES_MAX: u64 = 4 << 20;
 
-/// Zeros are written in these steps. What is written at once is cached as one piece, and each commit then writes all pieces anew that
-/// it touches: with steps of 64 KiB that is 60 KiB for the smallest commit.
-const STEP: [u8; 4096] = [0; 4096];
+/// How much is prepared behind so much, if no more is wanted than this.
+fn extent_behind(prepared: u64, most: u64) -> u64 {
+    (prepared + prepared.clamp(EXTENT_BYTES_MIN, EXTENT_BYTES_MAX)).min(most)
+}
 
 impl Engine {
+    /// Where the last segment is written to, and where it ends.
+    fn last_segment(&self) -> Option<(u32, u32)> {
+        let (end, _) = self.reader.heads.see().ok()?;
+        let segment = self.reader.log.last().filter(|_| self.syncs())?;
+        Some((end.offset(), segment.header.room(self.options.segment_bytes)))
+    }
+
     /// Whether less than half an extent is left, and the segment may have more.
     pub(super) fn wants_space(&self) -> bool {
-        let Ok((end, _)) = self.reader.heads.see() else { return false };
         let prepared = self.space.prepared();
-        let extent = prepared.clamp(EXTENT_BYTES_MIN, EXTENT_BYTES_MAX);
-        self.syncs()
-            && prepared < self.options.segment_bytes.into()
-            && u64::from(end.offset()) + extent / 2 > prepared
+        self.last_segment().is_some_and(|(end, room)| {
+            let extent = prepared.clamp(EXTENT_BYTES_MIN, EXTENT_BYTES_MAX);
+            prepared < room.into() && u64::from(end) + extent / 2 > prepared
+        })
     }
 
     /// Fills the next extent with zeros.
     pub(super) fn prepare_space(&self) -> Result<(), Error> {
         let Some(claim) = self.claim_if(Self::wants_space) else { return Ok(()) };
-        let from = claim.prepared();
-        let to = from + from.clamp(EXTENT_BYTES_MIN, EXTENT_BYTES_MAX);
-        let to = to.min(self.options.segment_bytes.into());
-        self.sync_aside(|file| fill(file, from, to))?;
+        let Some((segment, (_, room))) = self.reader.log.last().zip(self.last_segment()) else {
+            return Ok(());
+        };
+        let name = FileName::Segment(segment.header.number);
+        let (from, to) = (claim.prepared(), extent_behind(claim.prepared(), room.into()));
+        let file = self.workshop.storage.fill(name, from..to).map_err(failed("extending", name))?;
+        self.sync_aside(name, &*file)?;
         claim.set_prepared(to);
         Ok(())
     }
@@ -39,40 +50,49 @@ impl Engine {
     /// Has what is written by now on its way to disk while others go on writing, so that they wait less for the sync that
     /// comes then.
     pub(super) fn write_back(&self) -> Result<(), Error> {
-        self.sync_aside(|_| Ok(()))
-    }
-
-    /// Changes the last segment and syncs it, on a handle of its own: what goes wrong with the leader's writes is reported
-    /// on the leader's handle once, and must not be used up here.
-    fn sync_aside(
-        &self,
-        change: impl FnOnce(&dyn StorageFile) -> std::io::Result<()>,
-    ) -> Result<(), Error> {
         let Some(segment) = self.reader.log.last() else { return Ok(()) };
         let name = FileName::Segment(segment.header.number);
         let file = self.workshop.storage.open(name).map_err(failed("opening", name))?;
-        change(&*file).map_err(failed("extending", name))?;
+        self.sync_aside(name, &*file)
+    }
+
+    /// Syncs the last segment on a handle of its own: what goes wrong with the leader's writes is reported on the leader's handle
+    /// once, and must not be used up here.
+    fn sync_aside(&self, name: FileName, file: &dyn StorageFile) -> Result<(), Error> {
         file.sync()
             .map_err(|source| self.reader.heads.forbid(format!("syncing {name} failed: {source}")))
     }
 
-    /// Whether the segment is half full, and nothing is there to follow it.
-    pub(super) fn wants_spare(&self) -> bool {
-        let Ok((end, _)) = self.reader.heads.see() else { return false };
-        end.offset() > self.options.segment_bytes / 2 && !self.space.has_spare()
+    /// How long the next segment's file should be by now, and how long it becomes. Each byte that is written to the second half of
+    /// this one brings four, for the next may be twice as long.
+    fn spare_due(&self) -> Option<(u64, u64)> {
+        let (end, room) = self.last_segment()?;
+        let whole = room_behind(room.max(end), self.options.segment_bytes).into();
+        let written = u64::from(end.checked_sub(room / 2).filter(|written| *written > 0)?);
+        Some(((EXTENT_BYTES_MIN + 4 * written).min(whole), whole))
     }
 
-    /// Makes the file that becomes the next segment.
+    pub(super) fn wants_spare(&self) -> bool {
+        self.spare_due().is_some_and(|(due, _)| self.space.spare() < due)
+    }
+
+    /// Makes the file that becomes the next segment, or a further part of it. Commits do not wait for what is written to another
+    /// file than theirs.
     pub(super) fn prepare_spare(&self) -> Result<(), Error> {
-        let name = FileName::Spare;
-        let Some(_claim) = self.claim_if(Self::wants_spare) else { return Ok(()) };
-        let file = self.workshop.storage.create(name).map_err(failed("making", name))?;
-        if self.syncs() {
-            let to = EXTENT_BYTES_MIN.min(self.options.segment_bytes.into());
-            fill(&*file, 0, to).map_err(failed("filling", name))?;
+        let Some(claim) = self.claim_if(Self::wants_spare) else { return Ok(()) };
+        let Some((_, whole)) = self.spare_due() else { return Ok(()) };
+        let (name, storage) = (FileName::Spare, &self.workshop.storage);
+        let (from, to) = (claim.spare(), extent_behind(claim.spare(), whole));
+        if from == 0 {
+            storage.create(name).map_err(failed("making", name))?;
         }
-        file.sync().map_err(failed("syncing", name))?;
-        self.space.add_spare();
+        let filled = storage.fill(name, from..to).and_then(|file| file.sync());
+        if let Err(source) = filled {
+            // The disk may be full, and others have more need of the rest.
+            let _ = storage.open(name).and_then(|file| file.set_len(from));
+            return Err(failed("filling", name)(source));
+        }
+        claim.set_spare(to);
         Ok(())
     }
 
@@ -81,16 +101,4 @@ impl Engine {
         let claim = is_wanted(self).then(|| self.space.claim())?;
         (is_wanted(self) && self.reader.heads.check().is_ok()).then_some(claim)
     }
-}
-
-fn fill(file: &dyn StorageFile, from: u64, to: u64) -> std::io::Result<()> {
-    let mut at = from;
-    while at < to {
-        // Up to the next multiple of a step first, then whole steps.
-        let step = STEP.len() as u64 - at % STEP.len() as u64;
-        let step = usize::try_from(step.min(to - at)).unwrap_or(STEP.len());
-        file.write_all_at(at, &STEP[..step])?;
-        at += step as u64;
-    }
-    Ok(())
 }

@@ -15,6 +15,9 @@ use crate::position::Position;
 
 pub(super) const SEGMENT_HEADER_BYTES: u32 = 96;
 
+/// How long a segment becomes at least, if segments may be so long.
+const ROOM_MIN: u32 = 1 << 20;
+
 /// What a segment says of itself and of its predecessor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SegmentHeader {
@@ -40,7 +43,19 @@ fn chain(content: &[u8]) -> u32 {
     checksum(0, &content[beginning::BEGINNING_BYTES..])
 }
 
+/// The length at which a segment ends that has a predecessor of this length, or none, when the option says how long segments
+/// become: twice the predecessor's size, in powers of two. So a small store takes little space, and a large one has few files.
+pub(super) fn room_behind(predecessor: u32, segment_bytes: u32) -> u32 {
+    let size = predecessor.checked_next_power_of_two().unwrap_or(u32::MAX);
+    size.saturating_mul(2).max(ROOM_MIN).min(segment_bytes)
+}
+
 impl SegmentHeader {
+    /// The length at which this segment ends.
+    pub(super) fn room(&self, segment_bytes: u32) -> u32 {
+        room_behind(self.predecessor_length, segment_bytes)
+    }
+
     /// The header's bytes, and what the chain of frame headers begins with.
     pub(super) fn encode(&self, store: StoreId) -> (Vec<u8>, u32) {
         let mut bytes = beginning::encode(Kind::Segment, store);

@@ -1,6 +1,6 @@
 //! Space that is prepared behind the last frame, and who may change a segment's length.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -13,7 +13,8 @@ pub(super) struct Space {
     turn: Mutex<()>,
     /// The length of the last segment's file. All of it behind the last frame is zeros.
     prepared: AtomicU64,
-    has_spare: AtomicBool,
+    /// How long the next segment's file is, all of it zeros; 0 if there is none.
+    spare: AtomicU64,
 }
 
 /// The right to change the length of the last segment, until it is dropped.
@@ -27,18 +28,8 @@ impl Space {
         self.prepared.load(Ordering::Acquire)
     }
 
-    pub(super) fn has_spare(&self) -> bool {
-        self.has_spare.load(Ordering::Acquire)
-    }
-
-    /// Takes note that a spare file is there.
-    pub(super) fn add_spare(&self) {
-        self.has_spare.store(true, Ordering::Release);
-    }
-
-    /// Whether there was a spare file, which is the caller's now.
-    pub(super) fn take_spare(&self) -> bool {
-        self.has_spare.swap(false, Ordering::AcqRel)
+    pub(super) fn spare(&self) -> u64 {
+        self.spare.load(Ordering::Acquire)
     }
 
     pub(super) fn claim(&self) -> Claim<'_> {
@@ -53,5 +44,13 @@ impl Claim<'_> {
 
     pub(super) fn set_prepared(&self, length: u64) {
         self.space.prepared.store(length, Ordering::Release);
+    }
+
+    pub(super) fn spare(&self) -> u64 {
+        self.space.spare()
+    }
+
+    pub(super) fn set_spare(&self, length: u64) {
+        self.space.spare.store(length, Ordering::Release);
     }
 }

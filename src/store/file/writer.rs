@@ -19,7 +19,7 @@ use super::record;
 use super::recovery::{name_segment, random_tag, write_header};
 use super::scan::Tip;
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, seed};
-use super::space::Space;
+use super::space::{Claim, Space};
 use super::watermark::{Mark, Watermark};
 use crate::error::{Error, ErrorKind};
 use crate::event::{CommitPlace, MetadataEncoder, Placement, RecordedEvent};
@@ -152,7 +152,7 @@ impl Writer {
         let length = self.staged.builder.bytes.len() - start;
         let end = u64::from(frame.offset()) + length as u64;
         let is_alone = frame.offset() == SEGMENT_HEADER_BYTES;
-        if end > self.segment_bytes.into() && !is_alone {
+        if end > self.segment.header.room(self.segment_bytes).into() && !is_alone {
             self.staged.builder.bytes.truncate(start);
             recent.truncate(frame);
             return Err(NotStaged::NoRoom);
@@ -235,12 +235,14 @@ impl Writer {
         FileName::Segment(self.segment.header.number)
     }
 
-    fn write(&self, shared: Shared<'_>) -> Result<(), Error> {
+    fn write(&mut self, shared: Shared<'_>) -> Result<(), Error> {
         shared.heads.check()?;
-        let (bytes, start) = (&self.staged.builder.bytes, u64::from(self.tip.end.offset()));
-        let end = start + bytes.len() as u64;
+        let start = u64::from(self.tip.end.offset());
+        let prepared = shared.space.prepared();
+        let end = self.staged.builder.fill_page(start, prepared);
+        let bytes = &self.staged.builder.bytes;
         // Behind the prepared space the file grows; nobody else may make it grow meanwhile.
-        let claim = (end > shared.space.prepared()).then(|| shared.space.claim());
+        let claim = (end > prepared).then(|| shared.space.claim());
         match self.file.write_all_at(start, bytes).map_err(failed("writing", self.name())) {
             Ok(()) => {
                 // Crash here: a torn tail, or whole frames whose callers have no answer.
@@ -340,8 +342,7 @@ impl Writer {
             predecessor_chain: self.tip.chain,
             last_time: self.tip.time,
         };
-        let spare = self.spare(shared.space)?;
-        let length = spare.len().map_err(failed("measuring", FileName::Spare))?;
+        let (spare, length) = self.spare(&claim)?;
         write_header(&*spare, &header, self.store)?;
         // Crash here: the spare file is thrown away.
         if let Err(error) = name_segment(&self.storage, header.number) {
@@ -361,12 +362,13 @@ impl Writer {
         Ok(())
     }
 
-    /// The file that was made ahead, or else one that is made now.
-    fn spare(&self, space: &Space) -> Result<Arc<dyn StorageFile>, Error> {
-        let name = FileName::Spare;
-        match space.take_spare().then(|| self.storage.open(name)) {
-            Some(Ok(file)) => Ok(file),
-            _ => self.storage.create(name).map_err(failed("making", name)),
+    /// The file that was made ahead, or else one that is made now, and how much of it is zeros.
+    fn spare(&self, claim: &Claim<'_>) -> Result<(Arc<dyn StorageFile>, u64), Error> {
+        let (name, length) = (FileName::Spare, claim.spare());
+        claim.set_spare(0);
+        match (length > 0).then(|| self.storage.open(name)) {
+            Some(Ok(file)) => Ok((file, length)),
+            _ => Ok((self.storage.create(name).map_err(failed("making", name))?, 0)),
         }
     }
 
@@ -379,6 +381,11 @@ impl Writer {
             self.file.set_len(end).map_err(failed("cutting", name))?;
             self.file.sync().map_err(failed("syncing", name))?;
             claim.set_prepared(end);
+        }
+        if claim.spare() > 0 {
+            claim.set_spare(0);
+            // It does no harm, and whoever opens the store next removes it.
+            let _ = self.storage.remove(FileName::Spare);
         }
         let mark = self.mark(self.tip, true);
         let watermark = FileName::Watermark;

@@ -1,0 +1,85 @@
+//! Space that is prepared on disk before anything is written to it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use annals::storage::{Directory, FileName, Storage};
+use annals::store::{EventStore, Events, FileStore, Query, Upkeep};
+
+use crate::directory::Directory as Temporary;
+use crate::file_store::{commit, killed};
+
+const MIB: u64 = 1 << 20;
+
+/// The lengths of all files that hold the log, or are to.
+fn lengths(directory: &Path) -> BTreeMap<String, u64> {
+    let entries = fs::read_dir(directory).unwrap().map(Result::unwrap);
+    let file = |entry: fs::DirEntry| {
+        (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().len())
+    };
+    entries.map(file).filter(|(name, _)| name.ends_with(".log") || name == "spare").collect()
+}
+
+#[test]
+fn zeros_are_written_between_any_two_offsets_and_nowhere_else() {
+    let temporary = Temporary::new();
+    let directory = Directory::new(temporary.path()).unwrap();
+    let path = temporary.path().join(FileName::Spare.to_string());
+    for from in [0, 1, 4095, 4096, 5000] {
+        for more in [0, 1, 100, 4096, 8191, 300_000, MIB] {
+            let before = vec![7; usize::try_from(from).unwrap()];
+            fs::write(&path, &before).unwrap();
+            directory.fill(FileName::Spare, from..from + more).unwrap().sync().unwrap();
+            let found = fs::read(&path).unwrap();
+            assert_eq!(found.len() as u64, from + more);
+            assert!(found.starts_with(&before), "from {from} on");
+            assert!(found[before.len()..].iter().all(|byte| *byte == 0), "{from} and {more}");
+        }
+    }
+}
+
+#[test]
+fn segments_grow_with_the_log_and_the_next_one_is_there_when_it_is_needed() {
+    let temporary = Temporary::new();
+    let options = || FileStore::options().segment_bytes(4 << 20).upkeep(Upkeep::Inline);
+    let store = options().open(temporary.path()).unwrap();
+    let (text, mut commits) = ("x".repeat(50_000), 0);
+    let mut append = |until: &dyn Fn(&BTreeMap<String, u64>) -> bool| {
+        while !until(&lengths(temporary.path())) {
+            store.append(commit("a", &format!("{commits}{text}"))).unwrap();
+            commits += 1;
+        }
+    };
+    append(&|files| files.contains_key("spare"));
+    let files = lengths(temporary.path());
+    let first = FileName::Segment(1).to_string();
+    assert_eq!(files.get(&first), Some(&MIB), "prepared from end to end: {files:?}");
+    append(&|files| files.contains_key(&FileName::Segment(5).to_string()));
+    append(&|files| files.contains_key("spare"));
+    let files = lengths(temporary.path());
+    for (number, most) in [(1, 1), (2, 2), (3, 4), (4, 4)] {
+        let length = files[&FileName::Segment(number).to_string()];
+        // A sealed segment ends where its last commit does.
+        assert!(length <= most * MIB && length > most * MIB - 60_000, "{number}: {files:?}");
+    }
+    assert_eq!(
+        files[&FileName::Segment(5).to_string()],
+        4 * MIB,
+        "it was filled before: {files:?}"
+    );
+
+    let copy = killed(temporary.path());
+    store.close().unwrap();
+    let files = lengths(temporary.path());
+    assert!(!files.contains_key("spare"));
+    assert!(files[&FileName::Segment(5).to_string()] < 3 * MIB, "{files:?}");
+    for directory in [temporary.path(), copy.path()] {
+        let store = options().open(directory).unwrap();
+        assert!(!lengths(directory).contains_key("spare"));
+        let events: Vec<_> = Events::new(&store, Query::default()).map(Result::unwrap).collect();
+        assert_eq!(events.len(), commits);
+        let last: String = events[commits - 1].decode().unwrap();
+        assert_eq!(last, format!("{}{text}", commits - 1));
+    }
+}
