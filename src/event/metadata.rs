@@ -172,6 +172,10 @@ impl<'a> EncodedMetadata<'a> {
             put_text(bytes, name);
             put_text(bytes, value);
         }
+        // Of nothing, nothing is left.
+        if bytes == &[0] {
+            bytes.clear();
+        }
     }
 
     /// Bytes that [`as_bytes`](Self::as_bytes) gave.
@@ -183,7 +187,7 @@ impl<'a> EncodedMetadata<'a> {
     /// Whether these bytes, from anywhere, are metadata.
     #[inline]
     pub(super) fn is_one(bytes: &[u8]) -> bool {
-        let Some((&flags, rest)) = bytes.split_first() else { return false };
+        let Some((&flags, rest)) = bytes.split_first() else { return true };
         let mut rest = bytes::Fields(rest);
         let has = |flag| usize::from(flags & flag != 0);
         let ids = rest.bytes((has(CORRELATION) + has(CAUSATION)) * 16);
@@ -242,7 +246,7 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let (flags, rest) = bytes.split_first()?;
+        let (flags, rest) = bytes.split_first().unwrap_or((&0, bytes));
         let (has, mut rest) = (|flag| flags & flag != 0, bytes::Fields(rest));
         let known = flags & !(CORRELATION | CAUSATION | OCCURRED_AT | ACTOR) == 0;
         let mut fields = Self {

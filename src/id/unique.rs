@@ -80,6 +80,44 @@ impl EventId {
     }
 }
 
+/// How many bytes of a UUID of version 7 lie behind the millisecond that it begins with.
+const ID_REST_BYTES: usize = 10;
+
+/// An id that begins with the millisecond in which its event was recorded: one that the store made, or somebody who was as quick.
+/// Ids made for one commit differ in their last four bytes only.
+impl EventId {
+    const SIBLINGS_BYTES: usize = 12;
+
+    /// What lies behind the millisecond in the id of an event that was recorded at this time, if it is such an id.
+    #[inline]
+    pub(crate) fn behind_millisecond(self, micros: i64) -> Option<[u8; ID_REST_BYTES]> {
+        let (begin, rest) = self.0.as_bytes().split_at(16 - ID_REST_BYTES);
+        let is_timed = self.0.get_version_num() == 7 && begin == millisecond(micros)?;
+        rest.first_chunk().filter(|_| is_timed).copied()
+    }
+
+    /// The id that begins with the millisecond of this time.
+    #[inline]
+    pub(crate) fn in_millisecond(micros: i64, rest: [u8; ID_REST_BYTES]) -> Option<Self> {
+        let mut bytes = [0; 16];
+        bytes[..16 - ID_REST_BYTES].copy_from_slice(&millisecond(micros)?);
+        bytes[16 - ID_REST_BYTES..].copy_from_slice(&rest);
+        Some(Self(Uuid::from_bytes(bytes)))
+    }
+
+    /// What it has in common with the others that were made for the same commit, if it can be such an id.
+    pub(crate) fn siblings(&self) -> Option<&[u8]> {
+        (self.0.get_version_num() == 7).then_some(&self.0.as_bytes()[..Self::SIBLINGS_BYTES])
+    }
+}
+
+/// The millisecond in which a time in microseconds lies, as a UUID of version 7 begins with it.
+#[inline]
+fn millisecond(micros: i64) -> Option<[u8; 16 - ID_REST_BYTES]> {
+    let bytes = u64::try_from(micros.div_euclid(1000)).ok()?.to_be_bytes();
+    bytes.strip_prefix(&[0, 0]).and_then(|bytes| bytes.first_chunk()).copied()
+}
+
 impl CorrelationId {
     /// A new random id.
     #[must_use]

@@ -9,6 +9,7 @@ use crate::disk::{SimDisk, State};
 use crate::log::Log;
 use crate::oracle::{self, Trouble};
 use crate::player::Player;
+use crate::records::record_of;
 use crate::settings::{Settings, noon};
 use crate::terms::Terms;
 
@@ -91,12 +92,8 @@ impl Golden {
     /// Where the frame of the last commit begins.
     pub(crate) fn last_frame(&self) -> (FileName, usize) {
         let before = self.log.events_of(self.log.commits().len() - 1).len();
-        let id = self.log.events()[before].event_id();
         let file = FileName::Segment(*self.segments().last().unwrap());
-        let bytes = self.bytes(file);
-        let at = bytes.windows(16).position(|window| window == id.as_uuid().as_bytes());
-        // The id stands at 19 of its record, which follows a frame's header of 40 bytes.
-        (file, at.unwrap() - 19 - 40)
+        (file, record_of(&self.bytes(file), &self.log.events()[before]).unwrap().frame)
     }
 
     /// The store with one file missing.

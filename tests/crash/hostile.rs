@@ -10,6 +10,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use crate::disk::{SimDisk, State};
 use crate::golden::{self, Golden};
 use crate::log::Fact;
+use crate::records::{record_of, with_place};
 use crate::repair::{relink, repair};
 use crate::report::{self, Watch, caught};
 use crate::settings::noon;
@@ -225,13 +226,10 @@ fn positions_that_go_back_from_one_segment_to_the_next_are_damage() {
     let golden = Golden::closed();
     let (file, head) = (FileName::Segment(1), golden.log.head());
     let mut bytes = golden.bytes(file);
-    let place = |event: &Fact| {
-        let id = *event.event_id().as_uuid().as_bytes();
-        bytes.windows(id.len()).rposition(|window| *window == id)
-    };
+    let place = |event: &Fact| record_of(&bytes, event).map(|record| record.numbers());
     let last = golden.log.events().iter().filter_map(place).max().unwrap();
-    // The position is the number behind the id; a small one takes one byte.
-    bytes[last + 16] = u8::try_from(head.get()).unwrap();
+    // A small position takes one byte.
+    bytes[last] = u8::try_from(head.get()).unwrap();
     repair(file, &mut bytes);
     let store = golden::open(&SimDisk::holding(golden.with(file, bytes), 1)).unwrap();
     let mut reported = 0;
@@ -257,44 +255,13 @@ fn positions_that_go_back_from_one_segment_to_the_next_are_damage() {
     assert!(reported > 0, "nobody reads the record that lies");
 }
 
-/// Where in a segment the id of an event stands in its record: as a cause it may stand in others.
-fn id_in(bytes: &[u8], event: &Fact) -> Option<usize> {
-    let id = *event.event_id().as_uuid().as_bytes();
-    (96 + 40 + 19..bytes.len())
-        .find(|at| bytes[at - 11..at - 8] == [1, 1, 0] && bytes[*at..].starts_with(&id))
-}
-
-/// The bytes of a segment in which the record of an event says that it has another version, or another place in its commit.
-fn with_place(mut bytes: Vec<u8>, event: &Fact, version: u64, commit: [u64; 2]) -> Vec<u8> {
-    let at = id_in(&bytes, event).unwrap();
-    let mut numbers = Vec::new();
-    for mut number in [version, commit[0], commit[1]] {
-        while number >= 0x80 {
-            numbers.push(u8::try_from(number & 0x7F).unwrap() | 0x80);
-            number >>= 7;
-        }
-        numbers.push(u8::try_from(number).unwrap());
-    }
-    // Behind the id stand the position and these three; small ones take one byte each.
-    let more = u32::try_from(numbers.len() - 3).unwrap();
-    bytes.splice(at + 17..at + 20, numbers);
-    let record = at - 19;
-    let tag: [u8; 8] = bytes[44..52].try_into().unwrap();
-    let frame = (0..record).rev().find(|at| bytes[*at..*at + 8] == tag).unwrap();
-    for length in [record + 4, frame + 8] {
-        let longer = u32::from_le_bytes(bytes[length..length + 4].try_into().unwrap()) + more;
-        bytes[length..length + 4].copy_from_slice(&longer.to_le_bytes());
-    }
-    bytes
-}
-
 /// What is missing in streams was added up until it was more than a number can hold.
 #[test]
 fn the_highest_versions_there_are_can_be_verified() {
     let golden = Golden::closed();
     let file = FileName::Segment(*golden.segments().last().unwrap());
     let mut bytes = golden.bytes(file);
-    let is_there = |event: &&Fact| id_in(&golden.bytes(file), event).is_some();
+    let is_there = |event: &&Fact| record_of(&golden.bytes(file), event).is_some();
     let mut streams = std::collections::HashSet::new();
     for event in golden.log.events().iter().filter(is_there) {
         if streams.insert(event.stream().to_string()) {

@@ -21,6 +21,7 @@ mod aftermath;
 mod followers;
 mod io_errors;
 mod full_disk;
+mod records;
 mod golden;
 mod creation;
 mod damage;

@@ -5,6 +5,7 @@ use annals::storage::FileName;
 
 use crate::disk::{SimDisk, State};
 use crate::golden::{self, Golden};
+use crate::records::record_of;
 use crate::repair::{relink, repair};
 
 /// Where the format, and the sets of features, stand at the beginning of a file.
@@ -61,13 +62,13 @@ fn a_feature_that_may_be_ignored_is() {
 }
 
 #[test]
-fn an_unknown_kind_codec_or_flag_of_a_record_is_refused_not_skipped() {
+fn an_unknown_shape_of_a_record_is_refused_not_skipped() {
     let golden = Golden::closed();
-    // The first record of the first frame: behind the header of the segment and that of the frame.
-    let record = 96 + 40;
-    for (field, name) in [(8, "kind"), (9, "codec"), (10, "flags")] {
-        let file = FileName::Segment(1);
-        let state = with_byte(&golden, file, record + field, 77);
+    let file = FileName::Segment(1);
+    let record = record_of(&golden.bytes(file), &golden.log.events()[0]).unwrap();
+    let shape = golden.bytes(file)[record.shape];
+    for (bit, name) in [(7, "another kind"), (6, "another field")] {
+        let state = with_byte(&golden, file, record.shape, shape ^ 1 << bit);
         let disk = SimDisk::holding(state, 1);
         let asked: Result<(), _> = golden::open(&disk).and_then(|store| match golden.ask(&store) {
             Err(crate::oracle::Trouble::Error(error)) => Err(error),
@@ -75,6 +76,6 @@ fn an_unknown_kind_codec_or_flag_of_a_record_is_refused_not_skipped() {
         });
         let error = asked.unwrap_err();
         assert_eq!(*error.kind(), ErrorKind::Unsupported { file: file.to_string() }, "{error:?}");
-        assert!(error.to_string().contains("77"), "{name}: {error}");
+        assert!(error.to_string().contains(&(shape ^ 1 << bit).to_string()), "{name}: {error}");
     }
 }

@@ -3,17 +3,13 @@
 use annals::storage::FileName;
 
 use crate::disk::State;
+use crate::records::{FRAME_HEADER, record_at, u32_at};
 
 const SEGMENT_HEADER: usize = 96;
-const FRAME_HEADER: usize = 40;
 const STORE_BYTES: usize = 128;
 const SLOTS: [usize; 2] = [0, 4096];
 const SLOT_BYTES: usize = 56;
 const BLOCK: usize = 4096;
-
-fn u32_at(bytes: &[u8], offset: usize) -> u32 {
-    u32::from_le_bytes(bytes[offset..offset + 4].try_into().unwrap())
-}
 
 fn put_u32(bytes: &mut [u8], offset: usize, number: u32) {
     bytes[offset..offset + 4].copy_from_slice(&number.to_le_bytes());
@@ -85,15 +81,11 @@ fn repair_segment(bytes: &mut [u8]) -> u32 {
 /// The checksum of the checksums.
 fn repair_records(bytes: &mut [u8], seed: u32) -> u32 {
     let (mut sums, mut start) = (Vec::new(), 0);
-    while start + 8 <= bytes.len() {
-        let length = u32_at(bytes, start + 4) as usize;
-        if length < 8 || length > bytes.len() - start {
-            break;
-        }
-        let sum = checksum(seed, &bytes[start + 4..start + length]);
+    while let Some((record, _)) = record_at(bytes, start) {
+        let sum = checksum(seed, &bytes[start + 4..record.end]);
         put_u32(bytes, start, sum);
         sums.extend_from_slice(&sum.to_le_bytes());
-        start += length;
+        start = record.end;
     }
     checksum(seed, &sums)
 }

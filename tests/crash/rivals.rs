@@ -17,6 +17,7 @@ use crate::golden::{self, Golden, filled};
 use crate::oracle::{self, Trouble};
 use crate::player::Player;
 use crate::random::Random;
+use crate::records::record_of;
 use crate::report::Watch;
 use crate::settings::{Settings, noon};
 
@@ -37,12 +38,10 @@ fn a_flipped_bit_in_the_middle_is_not_the_end_of_the_log() {
     let mut player = filled(10);
     assert!(player.close().is_none());
     let state = player.disk.state();
-    let fourth = player.log.events_of(4).last().unwrap().event_id();
-    let id = fourth.as_uuid().as_bytes();
+    let fourth = player.log.events_of(4).last().unwrap();
     let place = |file: &FileName| {
-        let bytes = state.bytes(*file).unwrap();
-        let at = bytes.windows(16).position(|window| window == id)?;
-        matches!(file, FileName::Segment(_)).then_some((*file, at))
+        let segment = state.bytes(*file).filter(|_| matches!(file, FileName::Segment(_)))?;
+        Some((*file, record_of(segment, fourth)?.id.start))
     };
     let (segment, at) = state.files().iter().find_map(place).unwrap();
     let mut bytes = state.bytes(segment).unwrap().to_vec();

@@ -16,6 +16,7 @@ use crate::log::Fact;
 use crate::oracle::{self, Complaint};
 use crate::player::Player;
 use crate::random::Random;
+use crate::records::record_of;
 use crate::report::{self, Watch, caught};
 use crate::settings::Settings;
 
@@ -39,22 +40,12 @@ pub(crate) struct Patient {
 
 impl Patient {
     fn of(golden: Golden) -> Self {
-        let mut places: Vec<Place> = Vec::new();
+        let mut places = Vec::new();
         for fact in golden.log.events() {
-            let id = fact.event_id();
-            let is_record = |bytes: &[u8], at: usize| {
-                bytes[at - 11..at - 8] == [1, 1, 0]
-                    && bytes[at..].starts_with(id.as_uuid().as_bytes())
-            };
             let found = golden.segments().into_iter().map(FileName::Segment).find_map(|file| {
-                let bytes = golden.bytes(file);
-                let at = (96 + 40 + 19..bytes.len()).find(|at| is_record(&bytes, *at))? - 19;
-                let length = u32::from_le_bytes(bytes[at + 4..at + 8].try_into().unwrap());
-                let record = at..at + usize::try_from(length).unwrap();
-                let follows =
-                    places.last().is_some_and(|last| last.file == file && last.record.end == at);
-                let header = (!follows).then(|| at - 40..at);
-                Some(Place { file, record, header })
+                let record = record_of(&golden.bytes(file), fact)?;
+                let header = record.is_first.then_some(record.frame..record.bytes.start);
+                Some(Place { file, record: record.bytes, header })
             });
             places.push(found.expect("every event lies somewhere"));
         }

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use annals::storage::{Directory, FileName, Storage};
 use annals::store::{EventStore, Events, FileStore, Query, Upkeep};
 
 use crate::directory::Directory as Temporary;
-use crate::file_store::{commit, killed};
+use crate::file_store::{commit, killed, tiny};
+use crate::file_store_edges::{Hooked, Op};
 
 const MIB: u64 = 1 << 20;
 
@@ -82,4 +86,26 @@ fn segments_grow_with_the_log_and_the_next_one_is_there_when_it_is_needed() {
         let last: String = events[commits - 1].decode().unwrap();
         assert_eq!(last, format!("{}{text}", commits - 1));
     }
+}
+
+#[test]
+fn a_merge_that_fails_leaves_nothing_behind() {
+    let temporary = Temporary::new();
+    let failed = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&failed);
+    let storage = Hooked::new(temporary.path(), move |op, name| match (op, name) {
+        (Op::Sync, FileName::MergeDraft) => {
+            count.fetch_add(1, SeqCst);
+            Err(io::Error::other("no"))
+        }
+        _ => Ok(()),
+    });
+    let store = tiny().open_on(storage).unwrap();
+    for number in 0..300 {
+        store.append(commit("a", &number.to_string())).unwrap();
+    }
+    assert!(failed.load(SeqCst) > 0, "runs were to be merged");
+    let draft = temporary.path().join(FileName::MergeDraft.to_string());
+    assert!(!draft.exists());
+    store.close().unwrap();
 }

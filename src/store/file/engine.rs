@@ -84,8 +84,7 @@ impl Engine {
         lock: Box<dyn StorageLock>,
     ) -> Self {
         let Recovered { workshop, log, terms, sources, tip, segment, file, .. } = recovered;
-        let space = Space::default();
-        space.claim().set_prepared(recovered.file_length);
+        let space = Space::of(tip.end.offset().into(), recovered.file_length);
         let reader = Reader::new(log, terms, sources, tip, Arc::clone(&workshop.cache));
         let writer = Writer {
             storage: Arc::clone(&workshop.storage),

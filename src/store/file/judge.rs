@@ -1,7 +1,7 @@
 //! Whether a commit may be written.
 
 use super::address::Address;
-use super::index::{Cursor, Search, Sought, TermCursor};
+use super::index::{Search, Sought, cursor_for_id};
 use super::pages::{Hints, page};
 use super::view::View;
 use super::walker::Walker;
@@ -87,7 +87,7 @@ struct Standing {
 
 /// The event with this id, at this address or behind it.
 fn standing(view: &View<'_>, id: EventId, from: Address) -> Result<Option<Standing>, Error> {
-    let mut cursor = Cursor::Term(TermCursor::new(view.terms.event_id(id)));
+    let mut cursor = cursor_for_id(id, view.terms);
     let search = Search::new(&view.sources, from, view.end);
     let mut at = from;
     while let Sought::At(address) = cursor.seek(&search, at, Direction::Forwards)? {

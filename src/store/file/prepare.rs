@@ -64,11 +64,14 @@ impl Engine {
     }
 
     /// How long the next segment's file should be by now, and how long it becomes. Each byte that is written to the second half of
-    /// this one brings four, for the next may be twice as long.
+    /// this one brings four, for the next may be twice as long. A store that is opened and not written to needs none.
     fn spare_due(&self) -> Option<(u64, u64)> {
         let (end, room) = self.last_segment()?;
         let whole = room_behind(room.max(end), self.options.segment_bytes).into();
-        let written = u64::from(end.checked_sub(room / 2).filter(|written| *written > 0)?);
+        let written = u64::from(end).saturating_sub(self.space.opened().max((room / 2).into()));
+        if written == 0 {
+            return None;
+        }
         Some(((EXTENT_BYTES_MIN + 4 * written).min(whole), whole))
     }
 

@@ -6,7 +6,7 @@ use super::address::Address;
 use super::fault::{Fault, failed};
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader, verify_records};
 use super::index::Coverage;
-use super::record::Record;
+use super::record::{BEFORE_TEXTS_MAX, Record};
 use crate::error::Error;
 use crate::position::Position;
 use crate::storage::{FileName, StorageFile};
@@ -139,14 +139,14 @@ pub(super) fn promised(
     Ok(promised)
 }
 
-/// Shows what begins at each offset between two, as much of it as a header takes, until something is found.
+/// Shows what begins at each offset between two, as much of it as tells what it is, until something is found.
 pub(super) fn windows<T>(
     file: &dyn StorageFile,
     name: FileName,
     (mut at, to): (u64, u64),
     mut look: impl FnMut(u32, &[u8]) -> Result<Option<T>, Error>,
 ) -> Result<Option<T>, Error> {
-    let window = FRAME_HEADER_BYTES as usize;
+    let window = BEFORE_TEXTS_MAX.max(FRAME_HEADER_BYTES as usize);
     let starts_max = usize::try_from(CHUNK_BYTES).expect("a megabyte");
     let mut chunk = vec![0; starts_max + window];
     while at < to {

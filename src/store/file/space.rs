@@ -15,6 +15,8 @@ pub(super) struct Space {
     prepared: AtomicU64,
     /// How long the next segment's file is, all of it zeros; 0 if there is none.
     spare: AtomicU64,
+    /// Where the log ended when the store was opened, if that was in the last segment; else 0.
+    opened: AtomicU64,
 }
 
 /// The right to change the length of the last segment, until it is dropped.
@@ -24,8 +26,18 @@ pub(super) struct Claim<'s> {
 }
 
 impl Space {
+    /// Of a last segment of which so much is written, in a file of this length.
+    pub(super) fn of(end: u64, length: u64) -> Self {
+        Self { prepared: length.into(), opened: end.into(), ..Self::default() }
+    }
+
     pub(super) fn prepared(&self) -> u64 {
         self.prepared.load(Ordering::Acquire)
+    }
+
+    /// How much of the last segment was there when the store was opened.
+    pub(super) fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Acquire)
     }
 
     pub(super) fn spare(&self) -> u64 {
@@ -52,5 +64,11 @@ impl Claim<'_> {
 
     pub(super) fn set_spare(&self, length: u64) {
         self.space.spare.store(length, Ordering::Release);
+    }
+
+    /// Takes note of a new last segment, in a file of this length.
+    pub(super) fn begin(&self, length: u64) {
+        self.space.opened.store(0, Ordering::Release);
+        self.set_prepared(length);
     }
 }

@@ -144,7 +144,7 @@ impl<'v, 's> Walker<'v, 's> {
     #[inline]
     fn record(&mut self) -> Result<(), Error> {
         let at = self.next;
-        let mut start = self.peek(8)?;
+        let mut start = self.peek(record::LENGTH_END_MAX)?;
         let length = record::claimed_length(&self.sheet.bytes()[start..]);
         let length = length.map_err(|fault| self.damage(at, fault))?;
         if self.sheet.bytes().len() - start < length as usize {

@@ -123,8 +123,9 @@ impl Patient {
         let mut bytes = fs::read(&log).unwrap();
         for position in lost {
             let id = before[usize::try_from(*position).unwrap() - 1].event_id();
-            let id = id.as_uuid().as_bytes();
-            let at = bytes.windows(16).position(|window| window == id).unwrap();
+            // Of an id that the store made, the time of recording is a part.
+            let id = &id.as_uuid().as_bytes()[6..];
+            let at = bytes.windows(id.len()).position(|window| window == id).unwrap();
             bytes[at + 3] ^= 0x10;
         }
         fs::write(&log, bytes).unwrap();

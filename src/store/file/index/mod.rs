@@ -24,4 +24,4 @@ pub(super) use recent::{AlreadyHashed, Latest, Recent};
 pub(super) use run::{Coverage, Run};
 pub(super) use run_writer::{Workshop, to_be_merged};
 pub(super) use terms::{Hash, Terms};
-pub(super) use wanted::cursor_for;
+pub(super) use wanted::{cursor_for, cursor_for_id};

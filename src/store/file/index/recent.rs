@@ -51,6 +51,8 @@ struct Memo {
     stream: Known,
     types: [Known; 2],
     metadata: Known,
+    /// The span in which the last event was noted under the term of its id.
+    id: usize,
 }
 
 /// A part of an event, its terms, and the span of each in which the last event was noted that had it.
@@ -166,7 +168,7 @@ impl Recent {
             terms,
             noted,
             types,
-            memo: Memo { stream, types: [known, before], metadata },
+            memo: Memo { stream, types: [known, before], metadata, id },
             ..
         } = self;
         noted.begin(address);
@@ -190,7 +192,7 @@ impl Recent {
             known.terms.iter_mut().for_each(|(term, span)| *span = noted.add(*term, *span));
         }
         terms.of_tags(event, |term| _ = noted.add(term, usize::MAX));
-        noted.add(terms.event_id(event.event_id()), usize::MAX);
+        *id = noted.add(terms.of_id(event), *id);
     }
 
     fn note_latest(&mut self, event: &RecordedEvent<'_>, address: Address) {

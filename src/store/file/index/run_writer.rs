@@ -81,6 +81,21 @@ impl Workshop {
         &self,
         draft: FileName,
         coverage: Coverage,
+        counts: (u64, Tally),
+        content: (PairsOf<'_>, PlacesOf<'_>),
+    ) -> Result<Run, Error> {
+        let made = self.draft(draft, coverage, counts, content);
+        if made.is_err() {
+            // Nobody goes on with it; whoever opens the store next would remove it.
+            let _ = self.storage.remove(draft);
+        }
+        made
+    }
+
+    fn draft(
+        &self,
+        draft: FileName,
+        coverage: Coverage,
         (terms, tally): (u64, Tally),
         (pairs, places): (PairsOf<'_>, PlacesOf<'_>),
     ) -> Result<Run, Error> {

@@ -1,5 +1,7 @@
 //! What events are found by.
 
+use std::iter;
+
 use crate::event::{GAP, RecordedEvent};
 use crate::id::{Category, CorrelationId, EventId, StreamRef, Tag};
 use crate::store::file::address::Address;
@@ -29,6 +31,7 @@ enum Kind {
     Correlation,
     Causation,
     EventId,
+    Siblings,
 }
 
 /// Hashes terms, in each store in another way, so that nobody can choose names that share a hash.
@@ -70,7 +73,7 @@ impl Terms {
         each(self.event_type(event.event_type()));
         self.of_tags(event, &mut each);
         self.of_metadata(event, &mut each);
-        each(self.event_id(event.event_id()));
+        each(self.of_id(event));
     }
 
     /// The terms that its stream puts an event under.
@@ -119,7 +122,23 @@ impl Terms {
         self.hash(Kind::Causation, id.as_uuid().as_bytes())
     }
 
-    pub(crate) fn event_id(self, id: EventId) -> Hash {
+    /// The term that its id puts an event under. The ids that were made for the events of a commit share one.
+    pub(super) fn of_id(self, event: &RecordedEvent<'_>) -> Hash {
+        let id = event.event_id();
+        let is_timed = id.behind_millisecond(event.recorded_micros()).is_some();
+        match id.siblings().filter(|_| is_timed) {
+            Some(siblings) => self.hash(Kind::Siblings, siblings),
+            None => self.event_id(id),
+        }
+    }
+
+    /// The terms under which an event with this id may stand.
+    pub(super) fn event_ids(self, id: EventId) -> impl Iterator<Item = Hash> {
+        let siblings = id.siblings().map(|siblings| self.hash(Kind::Siblings, siblings));
+        iter::once(self.event_id(id)).chain(siblings)
+    }
+
+    fn event_id(self, id: EventId) -> Hash {
         self.hash(Kind::EventId, id.as_uuid().as_bytes())
     }
 }
