@@ -141,6 +141,14 @@ pub(crate) const BUGS: &[Bug] = &[
                 r#"let any = crate::bug("a torn tail stays and may be taken for what follows");
                 (any || header.chain == self.chain) && Some(header.first) == self.head.checked_add(1)"#,
             ),
+            // A tail that begins behind what is written is overwritten up to the end of a page.
+            (
+                "store/file/frame.rs",
+                "let zeros = end.next_multiple_of(PAGE_BYTES as u64).min(prepared).saturating_sub(end);",
+                r#"let any = crate::bug("a torn tail stays and may be taken for what follows");
+                let prepared = if any { end } else { prepared };
+                let zeros = end.next_multiple_of(PAGE_BYTES as u64).min(prepared).saturating_sub(end);"#,
+            ),
         ],
     },
     Bug {
@@ -172,9 +180,9 @@ pub(crate) const BUGS: &[Bug] = &[
         found_by: "damage::no_damage",
         changes: &[(
             "store/file/record.rs",
-            "if checksum(seed, &bytes[4..]) != sum {",
+            "if checksum(seed, content) != sum {",
             r#"let any = crate::bug("the checksum of a record is not verified");
-            if !any && checksum(seed, &bytes[4..]) != sum {"#,
+            if !any && checksum(seed, content) != sum {"#,
         )],
     },
     Bug {
@@ -182,10 +190,9 @@ pub(crate) const BUGS: &[Bug] = &[
         found_by: "newer",
         changes: &[(
             "store/file/record.rs",
-            "let encoding = encoding(kinds).ok_or_else(|| unknown(kinds))?;",
+            "if shape & (shape::EVENT | shape::UNKNOWN) != shape::EVENT {",
             r#"let any = crate::bug("an unknown kind of record is read like a known one");
-            let any = any.then_some(Encoding::Json);
-            let encoding = encoding(kinds).or(any).ok_or_else(|| unknown(kinds))?;"#,
+    if !any && shape & (shape::EVENT | shape::UNKNOWN) != shape::EVENT {"#,
         )],
     },
     Bug {

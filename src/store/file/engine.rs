@@ -84,7 +84,11 @@ impl Engine {
         lock: Box<dyn StorageLock>,
     ) -> Self {
         let Recovered { workshop, log, terms, sources, tip, segment, file, .. } = recovered;
-        let space = Space::of(tip.end.offset().into(), recovered.file_length);
+        let space = Space::of(
+            segment.header.room(options.segment_bytes),
+            tip.end.offset().into(),
+            recovered.file_length,
+        );
         let reader = Reader::new(log, terms, sources, tip, Arc::clone(&workshop.cache));
         let writer = Writer {
             storage: Arc::clone(&workshop.storage),

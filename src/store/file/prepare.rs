@@ -17,30 +17,27 @@ fn extent_behind(prepared: u64, most: u64) -> u64 {
 }
 
 impl Engine {
-    /// Where the last segment is written to, and where it ends.
-    fn last_segment(&self) -> Option<(u32, u32)> {
-        let (end, _) = self.reader.heads.see().ok()?;
-        let segment = self.reader.log.last().filter(|_| self.syncs())?;
-        Some((end.offset(), segment.header.room(self.options.segment_bytes)))
+    /// Up to where the last segment is written, if space is prepared behind it.
+    fn written(&self) -> Option<u64> {
+        let (end, _) = self.reader.heads.see().ok().filter(|_| self.syncs())?;
+        Some(end.offset().into())
     }
 
     /// Whether less than half an extent is left, and the segment may have more.
     pub(super) fn wants_space(&self) -> bool {
         let prepared = self.space.prepared();
-        self.last_segment().is_some_and(|(end, room)| {
-            let extent = prepared.clamp(EXTENT_BYTES_MIN, EXTENT_BYTES_MAX);
-            prepared < room.into() && u64::from(end) + extent / 2 > prepared
-        })
+        let extent = prepared.clamp(EXTENT_BYTES_MIN, EXTENT_BYTES_MAX);
+        prepared < self.space.room().into()
+            && self.written().is_some_and(|end| end + extent / 2 > prepared)
     }
 
     /// Fills the next extent with zeros.
     pub(super) fn prepare_space(&self) -> Result<(), Error> {
         let Some(claim) = self.claim_if(Self::wants_space) else { return Ok(()) };
-        let Some((segment, (_, room))) = self.reader.log.last().zip(self.last_segment()) else {
-            return Ok(());
-        };
+        let Some(segment) = self.reader.log.last() else { return Ok(()) };
         let name = FileName::Segment(segment.header.number);
-        let (from, to) = (claim.prepared(), extent_behind(claim.prepared(), room.into()));
+        let (from, room) = (claim.prepared(), self.space.room().into());
+        let to = extent_behind(from, room);
         let file = self.workshop.storage.fill(name, from..to).map_err(failed("extending", name))?;
         self.sync_aside(name, &*file)?;
         claim.set_prepared(to);
@@ -63,16 +60,17 @@ impl Engine {
             .map_err(|source| self.reader.heads.forbid(format!("syncing {name} failed: {source}")))
     }
 
-    /// How long the next segment's file should be by now, and how long it becomes. Each byte that is written to the second half of
-    /// this one brings four, for the next may be twice as long. A store that is opened and not written to needs none.
+    /// How long the next segment's file should be by now, and how long it becomes: it grows while the second half of this one is
+    /// written. A store that is opened and not written to needs none.
     fn spare_due(&self) -> Option<(u64, u64)> {
-        let (end, room) = self.last_segment()?;
-        let whole = room_behind(room.max(end), self.options.segment_bytes).into();
-        let written = u64::from(end).saturating_sub(self.space.opened().max((room / 2).into()));
+        let (end, room) = (self.written()?, self.space.room());
+        let written = end.saturating_sub(self.space.opened().max((room / 2).into()));
         if written == 0 {
             return None;
         }
-        Some(((EXTENT_BYTES_MIN + 4 * written).min(whole), whole))
+        let whole = u64::from(room_behind(room, self.options.segment_bytes));
+        let due = EXTENT_BYTES_MIN + whole * written / u64::from(room / 2).max(1);
+        Some((due.min(whole), whole))
     }
 
     pub(super) fn wants_spare(&self) -> bool {

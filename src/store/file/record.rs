@@ -14,7 +14,7 @@
 
 use uuid::Uuid;
 
-use super::bytes::{Fields, VARINT_BYTES_MAX, checksum, lower_half, put_varint, varint};
+use super::bytes::{Fields, VARINT_BYTES_MAX, checksum, put_varint, varint};
 use super::fault::Fault;
 use crate::clock::is_time;
 use crate::event::{CommitPlace, Outline, RecordedEvent};
@@ -141,9 +141,10 @@ fn claimed(bytes: &[u8]) -> Result<(u32, Fields<'_>), Fault> {
     let mut fields = Fields(bytes.get(4..).ok_or(Fault::Short)?);
     let behind = fields.varint().ok_or(Fault::Short)?;
     let length = behind.checked_add((bytes.len() - fields.0.len()) as u64);
-    match length.and_then(|length| u32::try_from(length).ok()) {
-        Some(RECORD_BYTES_MIN..) => Ok((lower_half(length.unwrap_or(0)), fields)),
-        _ => Err(Fault::Wrong("the length of a record is not possible")),
+    let length = length.and_then(|length| u32::try_from(length).ok());
+    match length.filter(|length| *length >= RECORD_BYTES_MIN) {
+        Some(length) => Ok((length, fields)),
+        None => Err(Fault::Wrong("the length of a record is not possible")),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Space that is prepared behind the last frame, and who may change a segment's length.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -13,6 +13,8 @@ pub(super) struct Space {
     turn: Mutex<()>,
     /// The length of the last segment's file. All of it behind the last frame is zeros.
     prepared: AtomicU64,
+    /// The length at which the last segment ends.
+    room: AtomicU32,
     /// How long the next segment's file is, all of it zeros; 0 if there is none.
     spare: AtomicU64,
     /// Where the log ended when the store was opened, if that was in the last segment; else 0.
@@ -26,13 +28,17 @@ pub(super) struct Claim<'s> {
 }
 
 impl Space {
-    /// Of a last segment of which so much is written, in a file of this length.
-    pub(super) fn of(end: u64, length: u64) -> Self {
-        Self { prepared: length.into(), opened: end.into(), ..Self::default() }
+    /// Of a last segment that ends at this length, and of which so much is written, in a file of this length.
+    pub(super) fn of(room: u32, end: u64, length: u64) -> Self {
+        Self { prepared: length.into(), room: room.into(), opened: end.into(), ..Self::default() }
     }
 
     pub(super) fn prepared(&self) -> u64 {
         self.prepared.load(Ordering::Acquire)
+    }
+
+    pub(super) fn room(&self) -> u32 {
+        self.room.load(Ordering::Acquire)
     }
 
     /// How much of the last segment was there when the store was opened.
@@ -66,8 +72,9 @@ impl Claim<'_> {
         self.space.spare.store(length, Ordering::Release);
     }
 
-    /// Takes note of a new last segment, in a file of this length.
-    pub(super) fn begin(&self, length: u64) {
+    /// Takes note of a new last segment that ends at this length, in a file of this length.
+    pub(super) fn begin(&self, room: u32, length: u64) {
+        self.space.room.store(room, Ordering::Release);
         self.space.opened.store(0, Ordering::Release);
         self.set_prepared(length);
     }

@@ -356,7 +356,7 @@ impl Writer {
         self.tip.chain = chain;
         self.staged.tip = self.tip;
         self.synced = (SEGMENT_HEADER_BYTES, self.tip.head);
-        claim.begin(length.max(SEGMENT_HEADER_BYTES.into()));
+        claim.begin(header.room(self.segment_bytes), length.max(SEGMENT_HEADER_BYTES.into()));
         shared.log.add(self.segment);
         let _ = self.watermark.write(self.mark(self.tip, false));
         Ok(())
