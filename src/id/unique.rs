@@ -84,7 +84,7 @@ impl EventId {
 const ID_REST_BYTES: usize = 10;
 
 /// An id that begins with the millisecond in which its event was recorded: one that the store made, or somebody who was as quick.
-/// Ids made for one commit differ in their last four bytes only.
+/// Ids made for one commit differ in their last four bytes, unless counting carries further.
 impl EventId {
     const SIBLINGS_BYTES: usize = 12;
 

@@ -119,7 +119,7 @@ impl dyn StorageFile + '_ {
 
     /// Writes zeros, page by page. What is written at once is cached as one piece, and each commit then writes all pieces anew that
     /// it touches: with pieces of 64 KiB that is 60 KiB for the smallest commit.
-    pub(super) fn write_zeros(&self, zeros: Range<u64>) -> io::Result<()> {
+    pub(crate) fn write_zeros(&self, zeros: Range<u64>) -> io::Result<()> {
         let page = [0; PAGE_BYTES];
         pieces(zeros, page.len(), |at, length| self.write_all_at(at, &page[..length]))
     }

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use annals::id::{Category, EventId, EventType};
 use annals::store::{
-    Batches, Commit, Durability, EventStore, Events, Expected, FileOptions, FileStore, Head,
-    Interrupt, Limits, Query, Upkeep,
+    AppendError, Batches, Clause, Commit, Durability, EventStore, Events, Expected, FileOptions,
+    FileStore, Head, Interrupt, Limits, Query, Upkeep,
 };
-use annals::{ErrorKind, NewEvent, Position, StreamId, Version};
+use annals::testing::ManualClock;
+use annals::{Clock, ErrorKind, NewEvent, Position, StreamId, Version};
+use uuid::Uuid;
 
 use crate::directory::Directory;
 
@@ -129,9 +131,7 @@ fn what_is_too_large_for_the_limits_is_refused_before_a_byte_is_written() {
     let mut limits = Limits::default();
     limits.payload_bytes_max = 10;
     let store = FileStore::options().limits(limits).open(directory.path()).unwrap();
-    let annals::store::AppendError::Store(error) =
-        store.append(commit("a", "more than ten")).unwrap_err()
-    else {
+    let AppendError::Store(error) = store.append(commit("a", "more than ten")).unwrap_err() else {
         panic!("no conflict")
     };
     assert!(matches!(error.kind(), ErrorKind::TooLarge { limit: 10, .. }), "{error}");
@@ -239,4 +239,57 @@ fn a_store_opens_with_other_settings_than_it_was_written_with() {
         store.close().unwrap();
     }
     assert_eq!(payloads(&FileStore::open(directory.path()).unwrap()), numbers);
+}
+
+/// Ids that begin with the time of recording stand in the index under what those of a commit have in common, others alone.
+#[test]
+fn an_event_is_found_by_its_id_and_recognised_whatever_its_id_looks_like() {
+    let directory = Directory::new();
+    let clock = ManualClock::at("2024-02-29T12:00:00Z".parse().unwrap());
+    let millis = u128::try_from(clock.now().timestamp_millis()).unwrap();
+    let version_7 = |millis: u128, rest: u128| millis << 80 | 7 << 76 | 0b10 << 62 | rest;
+    let own = [
+        version_7(millis, 1),
+        version_7(millis, 2),
+        version_7(millis, 1 << 32),
+        version_7(millis - 1, 1),
+        version_7(millis + 1, 1),
+        millis << 80 | 4 << 76 | 0b10 << 62 | 1,
+        1,
+    ];
+    let with_id = |number: u128| event("own").with_id(EventId::new(Uuid::from_u128(number)));
+    let commit = |events: Vec<NewEvent>| Commit::new().write(stream("a"), Expected::Any, events);
+    let store = tiny().clock(clock.clone()).open(directory.path()).unwrap();
+    let mut ids = Vec::new();
+    for number in own {
+        ids.extend(store.append(commit(vec![with_id(number)])).unwrap().ids);
+        ids.extend(store.append(commit(vec![event("fresh"); 3])).unwrap().ids);
+    }
+    for reopened in [false, true] {
+        if reopened {
+            store.close().unwrap();
+        }
+        let again = reopened.then(|| tiny().clock(clock.clone()).open(directory.path()).unwrap());
+        let store = again.as_ref().unwrap_or(&store);
+        for (number, id) in (1..).zip(&ids) {
+            let query = Query::new(Clause::new().event(*id));
+            let found: Vec<_> = Events::new(store, query).map(Result::unwrap).collect();
+            assert_eq!(found.len(), 1, "{id}");
+            assert_eq!((found[0].event_id(), found[0].position()), (*id, Position::new(number)));
+        }
+        for (number, id) in own.iter().zip(ids.iter().step_by(4)) {
+            let repeated = store.append(commit(vec![with_id(*number)])).unwrap();
+            assert!(repeated.already_there && repeated.ids == [*id], "{id}");
+        }
+        for id in &ids[1..4] {
+            let taken = commit(vec![event("fresh").with_id(*id)]);
+            let Err(AppendError::Store(error)) = store.append(taken) else { panic!("{id}") };
+            assert_eq!(*error.kind(), ErrorKind::EventIdTaken);
+        }
+        let fresh = ids[1..4].iter().map(|id| event("fresh").with_id(*id)).collect();
+        assert!(store.append(commit(fresh)).unwrap().already_there);
+        let unknown = EventId::new(Uuid::from_u128(version_7(millis, 3)));
+        let query = Query::new(Clause::new().event(unknown));
+        assert_eq!(Events::new(store, query).count(), 0);
+    }
 }

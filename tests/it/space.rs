@@ -1,11 +1,11 @@
-//! Space that is prepared on disk before anything is written to it.
+//! What a store takes on disk: space that is prepared before anything is written to it, and nothing that is of no use.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use annals::storage::{Directory, FileName, Storage};
 use annals::store::{EventStore, Events, FileStore, Query, Upkeep};
@@ -107,5 +107,36 @@ fn a_merge_that_fails_leaves_nothing_behind() {
     assert!(failed.load(SeqCst) > 0, "runs were to be merged");
     let draft = temporary.path().join(FileName::MergeDraft.to_string());
     assert!(!draft.exists());
+    store.close().unwrap();
+}
+
+/// As on a disk that is full: what was written of the next piece is given back, and commits need no spare file.
+#[test]
+fn a_spare_file_that_cannot_be_filled_gives_its_last_piece_back() {
+    let temporary = Temporary::new();
+    let (writes, is_full) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(true)));
+    let (count, full) = (Arc::clone(&writes), Arc::clone(&is_full));
+    let storage = Hooked::new(temporary.path(), move |op, name| {
+        // A mebibyte is written page by page, and half of the next one.
+        let is_due = op == Op::Write && name == FileName::Spare && full.load(SeqCst);
+        if is_due && count.fetch_add(1, SeqCst) >= 256 + 128 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    });
+    let store = FileStore::options().upkeep(Upkeep::Inline).open_on(storage).unwrap();
+    let (text, mut commits) = ("x".repeat(50_000), 0);
+    let mut append = |until: &dyn Fn(&BTreeMap<String, u64>) -> bool| {
+        while !until(&lengths(temporary.path())) {
+            store.append(commit("a", &format!("{commits}{text}"))).unwrap();
+            commits += 1;
+        }
+    };
+    append(&|_| writes.load(SeqCst) > 256 + 128);
+    assert_eq!(lengths(temporary.path())["spare"], MIB);
+    is_full.store(false, SeqCst);
+    append(&|files| files.contains_key(&FileName::Segment(3).to_string()));
+    let events = Events::new(&store, Query::default());
+    assert_eq!(events.map(Result::unwrap).count(), commits);
     store.close().unwrap();
 }

@@ -93,9 +93,8 @@ pub(crate) const BUGS: &[Bug] = &[
         found_by: "io_errors",
         changes: &[(
             "store/file/writer.rs",
-            "            at += part as u64;\n        }\n        self.file.sync()",
-            r#"            at += part as u64;
-        }
+            "self.file.write_zeros(start..end.min(prepared))?;\n        self.file.sync()",
+            r#"self.file.write_zeros(start..end.min(prepared))?;
         if crate::bug("the cleaning up after a failed write is not synced") {
             return Ok(());
         }

@@ -84,7 +84,7 @@ pub(super) fn decode(kind: Kind, bytes: &[u8]) -> Result<StoreId, Fault> {
 
 /// The number of an encoding, in a store file and in records.
 #[inline]
-pub(super) fn codec(encoding: Encoding) -> u8 {
+fn codec(encoding: Encoding) -> u8 {
     match encoding {
         Encoding::Json => 1,
         Encoding::Binary => 2,
@@ -92,8 +92,7 @@ pub(super) fn codec(encoding: Encoding) -> u8 {
 }
 
 /// The encoding with this number.
-#[inline]
-pub(super) fn encoding_of(codec: u8) -> Option<Encoding> {
+fn encoding_of(codec: u8) -> Option<Encoding> {
     [Encoding::Json, Encoding::Binary].into_iter().find(|encoding| self::codec(*encoding) == codec)
 }
 

@@ -268,13 +268,7 @@ impl Writer {
         if length > prepared.max(start) {
             self.file.set_len(prepared.max(start))?;
         }
-        let zeros = vec![0; 64 << 10];
-        let (mut at, end) = (start, end.min(prepared));
-        while at < end {
-            let part = zeros.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
-            self.file.write_all_at(at, &zeros[..part])?;
-            at += part as u64;
-        }
+        self.file.write_zeros(start..end.min(prepared))?;
         self.file.sync()
     }
 
