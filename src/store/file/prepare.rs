@@ -19,7 +19,7 @@ fn extent_behind(prepared: u64, most: u64) -> u64 {
 impl Engine {
     /// Up to where the last segment is written, if space is prepared behind it.
     fn written(&self) -> Option<u64> {
-        let (end, _) = self.reader.heads.see().ok().filter(|_| self.syncs())?;
+        let (end, _) = self.syncs().then(|| self.reader.heads.see())?.ok()?;
         Some(end.offset().into())
     }
 
