@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// How much is done.
@@ -162,10 +163,12 @@ pub(crate) fn length(paths: &[PathBuf]) -> u64 {
     paths.iter().filter_map(|path| fs::metadata(path).ok()).map(|file| file.len()).sum()
 }
 
-/// The most memory that the process has had so far.
+/// The most memory that the process has had so far. The system counts it roughly, and may tell less than it has told before.
 pub(crate) fn peak_bytes() -> u64 {
+    static TOLD: AtomicU64 = AtomicU64::new(0);
     let text = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) << 10
+    let told = kib.unwrap_or(0) << 10;
+    TOLD.fetch_max(told, Relaxed).max(told)
 }
