@@ -85,7 +85,7 @@ impl Engine {
     ) -> Self {
         let Recovered { workshop, log, terms, sources, tip, segment, file, .. } = recovered;
         let space = Space::of(
-            segment.header.room(options.segment_bytes),
+            segment.header.rooms(options.segment_bytes),
             tip.end.offset().into(),
             recovered.file_length,
         );

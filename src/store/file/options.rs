@@ -89,7 +89,7 @@ impl FileOptions {
     }
 
     /// The size at which a new segment of the log is begun at the latest; 128 MiB unless said otherwise, and 2 GiB at most. The
-    /// first segments are smaller: each is twice as long as the one before it, from 1 MiB on. A commit that is larger has a
+    /// first segments are smaller: four of 1 MiB, then four of twice that, and so on. A commit that is larger has a
     /// segment of its own. While a store is open, space for the next segment is prepared on disk.
     pub fn segment_bytes(mut self, bytes: u32) -> Self {
         self.segment_bytes = bytes.min(SEGMENT_BYTES_MAX);

@@ -2,7 +2,6 @@
 
 use super::engine::Engine;
 use super::fault::failed;
-use super::segment::room_behind;
 use super::space::Claim;
 use crate::error::Error;
 use crate::storage::{FileName, StorageFile};
@@ -68,7 +67,7 @@ impl Engine {
         if written == 0 {
             return None;
         }
-        let whole = u64::from(room_behind(room, self.options.segment_bytes));
+        let whole = u64::from(self.space.next_room());
         let due = EXTENT_BYTES_MIN + whole * written / u64::from(room / 2).max(1);
         Some((due.min(whole), whole))
     }

@@ -15,8 +15,9 @@ use crate::position::Position;
 
 pub(super) const SEGMENT_HEADER_BYTES: u32 = 96;
 
-/// How long a segment becomes at least, if segments may be so long.
+/// How long the first segments become, if segments may be so long, and how many there are of each size.
 const ROOM_MIN: u32 = 1 << 20;
+const OF_ONE_SIZE: u32 = 4;
 
 /// What a segment says of itself and of its predecessor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,17 +44,21 @@ fn chain(content: &[u8]) -> u32 {
     checksum(0, &content[beginning::BEGINNING_BYTES..])
 }
 
-/// The length at which a segment ends that has a predecessor of this length, or none, when the option says how long segments
-/// become: twice the predecessor's size, in powers of two. So a small store takes little space, and a large one has few files.
-pub(super) fn room_behind(predecessor: u32, segment_bytes: u32) -> u32 {
-    let size = predecessor.checked_next_power_of_two().unwrap_or(u32::MAX);
-    size.saturating_mul(2).max(ROOM_MIN).min(segment_bytes)
+/// The length at which the segment of this number ends, when the option says how long segments become: four are of one size, and
+/// the next four of twice that. So a large store has few files, and what is prepared ahead is a third of the log at most.
+fn room_of(number: u32, segment_bytes: u32) -> u32 {
+    let doublings = number.saturating_sub(1) / OF_ONE_SIZE;
+    1_u32
+        .checked_shl(doublings)
+        .map_or(u32::MAX, |times| ROOM_MIN.saturating_mul(times))
+        .min(segment_bytes)
 }
 
 impl SegmentHeader {
-    /// The length at which this segment ends.
-    pub(super) fn room(&self, segment_bytes: u32) -> u32 {
-        room_behind(self.predecessor_length, segment_bytes)
+    /// The length at which this segment ends, and the next one.
+    pub(super) fn rooms(&self, segment_bytes: u32) -> (u32, u32) {
+        let next = self.number.saturating_add(1);
+        (room_of(self.number, segment_bytes), room_of(next, segment_bytes))
     }
 
     /// The header's bytes, and what the chain of frame headers begins with.

@@ -13,8 +13,9 @@ pub(super) struct Space {
     turn: Mutex<()>,
     /// The length of the last segment's file. All of it behind the last frame is zeros.
     prepared: AtomicU64,
-    /// The length at which the last segment ends.
+    /// The length at which the last segment ends, and that at which the next one will.
     room: AtomicU32,
+    next_room: AtomicU32,
     /// How long the next segment's file is, all of it zeros; 0 if there is none.
     spare: AtomicU64,
     /// Where the log ended when the store was opened, if that was in the last segment; else 0.
@@ -28,9 +29,17 @@ pub(super) struct Claim<'s> {
 }
 
 impl Space {
-    /// Of a last segment that ends at this length, and of which so much is written, in a file of this length.
-    pub(super) fn of(room: u32, end: u64, length: u64) -> Self {
-        Self { prepared: length.into(), room: room.into(), opened: end.into(), ..Self::default() }
+    /// Of a last segment that ends at the first length and whose successor will at the second, and of which so much is written, in
+    /// a file of this length.
+    pub(super) fn of(rooms: (u32, u32), end: u64, length: u64) -> Self {
+        let space = Self { opened: end.into(), prepared: length.into(), ..Self::default() };
+        space.set_rooms(rooms);
+        space
+    }
+
+    fn set_rooms(&self, (room, next): (u32, u32)) {
+        self.room.store(room, Ordering::Release);
+        self.next_room.store(next, Ordering::Release);
     }
 
     pub(super) fn prepared(&self) -> u64 {
@@ -39,6 +48,10 @@ impl Space {
 
     pub(super) fn room(&self) -> u32 {
         self.room.load(Ordering::Acquire)
+    }
+
+    pub(super) fn next_room(&self) -> u32 {
+        self.next_room.load(Ordering::Acquire)
     }
 
     /// How much of the last segment was there when the store was opened.
@@ -72,9 +85,10 @@ impl Claim<'_> {
         self.space.spare.store(length, Ordering::Release);
     }
 
-    /// Takes note of a new last segment that ends at this length, in a file of this length.
-    pub(super) fn begin(&self, room: u32, length: u64) {
-        self.space.room.store(room, Ordering::Release);
+    /// Takes note of a new last segment that ends at the first length and whose successor will at the second, in a file of this
+    /// length.
+    pub(super) fn begin(&self, rooms: (u32, u32), length: u64) {
+        self.space.set_rooms(rooms);
         self.space.opened.store(0, Ordering::Release);
         self.set_prepared(length);
     }

@@ -152,7 +152,8 @@ impl Writer {
         let length = self.staged.builder.bytes.len() - start;
         let end = u64::from(frame.offset()) + length as u64;
         let is_alone = frame.offset() == SEGMENT_HEADER_BYTES;
-        if end > self.segment.header.room(self.segment_bytes).into() && !is_alone {
+        let (room, _) = self.segment.header.rooms(self.segment_bytes);
+        if end > room.into() && !is_alone {
             self.staged.builder.bytes.truncate(start);
             recent.truncate(frame);
             return Err(NotStaged::NoRoom);
@@ -350,7 +351,7 @@ impl Writer {
         self.tip.chain = chain;
         self.staged.tip = self.tip;
         self.synced = (SEGMENT_HEADER_BYTES, self.tip.head);
-        claim.begin(header.room(self.segment_bytes), length.max(SEGMENT_HEADER_BYTES.into()));
+        claim.begin(header.rooms(self.segment_bytes), length.max(SEGMENT_HEADER_BYTES.into()));
         shared.log.add(self.segment);
         let _ = self.watermark.write(self.mark(self.tip, false));
         Ok(())
