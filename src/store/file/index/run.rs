@@ -11,6 +11,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::blocks::{CONTENT_BYTES, verified};
 use super::filter;
@@ -86,7 +87,7 @@ impl Extent {
         (block, (place % PLACES_PER_BLOCK) as usize * PLACE_BYTES)
     }
 
-    fn blocks(&self) -> u64 {
+    pub(super) fn blocks(&self) -> u64 {
         let sections = [
             1,
             self.filter,
@@ -160,6 +161,8 @@ pub(crate) struct Run {
     pub(super) tag: u64,
     pub(super) file: CachedFile,
     cache: Arc<Cache>,
+    /// How often a term was looked up here.
+    asked: AtomicU64,
 }
 
 impl Run {
@@ -192,7 +195,8 @@ impl Run {
         } else if !fits {
             Err(Fault::Wrong("it has not the length or the name that it should have"))
         } else {
-            Ok(Self { name, coverage, extent, tally, tag, file, cache })
+            let asked = AtomicU64::new(0);
+            Ok(Self { name, coverage, extent, tally, tag, file, cache, asked })
         })
     }
 
@@ -214,6 +218,7 @@ impl Run {
 
     /// Whether the run may have events of this term.
     pub(crate) fn may_have(&self, hash: Hash) -> Result<bool, Error> {
+        self.asked.fetch_add(1, Relaxed);
         let block = part_of(hash, self.extent.filter);
         Ok(filter::may_have(&self.block(1 + block)?, hash))
     }
@@ -281,6 +286,11 @@ impl Run {
     /// How large the file is.
     pub(crate) fn bytes(&self) -> u64 {
         self.extent.blocks() * BLOCK_BYTES as u64
+    }
+
+    /// How often a term was looked up here since the store was opened or the run made.
+    pub(super) fn asked(&self) -> u64 {
+        self.asked.load(Relaxed)
     }
 }
 

@@ -118,18 +118,24 @@ impl Workshop {
 
 /// How many runs are merged into one at least.
 const MERGED_MIN: usize = 6;
+/// How many runs there may be of which nobody has asked much.
+const UNASKED_MAX: usize = 12;
 
 /// The runs at the end that are to become one: at least six, of which none is larger than all behind it together. So
 /// sizes grow geometrically, runs stay few, and each pair is written anew a logarithmic number of times.
+///
+/// They become one when that pays: when terms were looked up in them as often as they have blocks to be written anew; or when
+/// there are many runs, for whoever asks after all.
 pub(crate) fn to_be_merged(runs: &[Arc<Run>]) -> Option<&[Arc<Run>]> {
-    let (mut count, mut bytes) = (0, 0);
+    let (mut count, mut blocks, mut asked) = (0, 0, 0);
     for run in runs.iter().rev() {
-        if count > 0 && run.bytes() > bytes {
+        if count > 0 && run.extent.blocks() > blocks {
             break;
         }
-        (count, bytes) = (count + 1, bytes + run.bytes());
+        (count, blocks, asked) = (count + 1, blocks + run.extent.blocks(), asked + run.asked());
     }
-    (count >= MERGED_MIN).then(|| &runs[runs.len() - count..])
+    let pays = asked >= blocks || runs.len() > UNASKED_MAX;
+    (count >= MERGED_MIN && pays).then(|| &runs[runs.len() - count..])
 }
 
 /// Writes everything but the header.
