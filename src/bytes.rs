@@ -10,6 +10,23 @@ pub(crate) fn is_ascii(bytes: &[u8]) -> bool {
     }
 }
 
+/// Whether a byte is among these: for few of them.
+#[inline]
+pub(crate) fn has_byte(bytes: &[u8], byte: u8) -> bool {
+    // Where the byte is becomes zero. The first highest bit that comes of taking one from each is where a zero was.
+    let has = |word: &[u8; 8]| {
+        let word = u64::from_le_bytes(*word) ^ (LOW * u64::from(byte));
+        word.wrapping_sub(LOW) & !word & HIGH != 0
+    };
+    match bytes.last_chunk() {
+        Some(last) => has(last) || bytes.as_chunks().0.iter().any(has),
+        None => bytes.contains(&byte),
+    }
+}
+
+/// The lowest bit of each byte.
+const LOW: u64 = 0x0101_0101_0101_0101;
+
 /// The highest bit of each byte.
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
@@ -155,6 +172,21 @@ impl<'a> Fields<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_byte_is_found_wherever_it_is_and_nowhere_else() {
+        for length in 0..30 {
+            for other in [0, 1, b'/' - 1, b'/' + 1, b'/' | 0x80, 0xFF] {
+                let mut bytes = vec![other; length];
+                assert!(!has_byte(&bytes, b'/'), "{bytes:?}");
+                for place in 0..length {
+                    bytes[place] = b'/';
+                    assert!(has_byte(&bytes, b'/'), "{bytes:?}");
+                    bytes[place] = other;
+                }
+            }
+        }
+    }
 
     #[test]
     fn varints_are_read_back_and_only_in_their_shortest_form() {

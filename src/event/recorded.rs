@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::metadata::{EncodedMetadata, Metadata};
 use super::new::NewEvent;
 use super::tags;
-use crate::bytes::is_ascii;
+use crate::bytes::{has_byte, is_ascii};
 use crate::error::{Error, ErrorKind};
 use crate::id::{CorrelationId, EventId, EventType, StreamId, StreamRef, Tag};
 use crate::payload::{self, Encoding};
@@ -122,7 +122,7 @@ impl Outline {
         let (event_type, tags) = rest.split_at(self.event_type);
         let is_text = is_ascii(text)
             || [stream, event_type, tags].iter().all(|text| std::str::from_utf8(text).is_ok());
-        is_text && stream.contains(&b'/') && EncodedMetadata::is_one(&bytes[..self.metadata])
+        is_text && has_byte(stream, b'/') && EncodedMetadata::is_one(&bytes[..self.metadata])
     }
 }
 

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::storage::{FileName, Storage};
 
 /// How many segments are held open for reading.
-const OPEN_MAX: usize = 24;
+const OPEN_MAX: usize = 64;
 
 /// What is known of a segment.
 #[derive(Debug, Clone, Copy)]

@@ -135,30 +135,41 @@ pub(super) fn encode(into: &mut Vec<u8>, seed: u32, event: &RecordedEvent<'_>) -
     sum
 }
 
-/// The length that a record claims to have, not verified yet but possible, and what lies behind the field that tells it.
-#[inline]
-fn claimed(bytes: &[u8]) -> Result<(u32, Fields<'_>), Fault> {
-    let mut fields = Fields(bytes.get(4..).ok_or(Fault::Short)?);
-    let behind = fields.varint().ok_or(Fault::Short)?;
-    let length = behind.checked_add((bytes.len() - fields.0.len()) as u64);
-    let length = length.and_then(|length| u32::try_from(length).ok());
-    match length.filter(|length| *length >= RECORD_BYTES_MIN) {
-        Some(length) => Ok((length, fields)),
-        None => Err(Fault::Wrong("the length of a record is not possible")),
-    }
+/// What a record claims of its length: not verified yet, but possible.
+#[derive(Clone, Copy)]
+pub(super) struct Claim {
+    pub(super) length: u32,
+    /// Where the shape is, behind the field that tells the length.
+    shape: usize,
 }
 
-/// The length that a record claims to have, not verified yet but possible.
-pub(super) fn claimed_length(bytes: &[u8]) -> Result<u32, Fault> {
-    claimed(bytes).map(|(length, _)| length)
+impl Claim {
+    /// The claim of the record that these bytes begin with.
+    #[inline]
+    pub(super) fn of(bytes: &[u8]) -> Result<Self, Fault> {
+        let mut fields = Fields(bytes.get(4..).ok_or(Fault::Short)?);
+        let behind = fields.varint().ok_or(Fault::Short)?;
+        let shape = bytes.len() - fields.0.len();
+        let length = behind.checked_add(shape as u64);
+        let length = length.and_then(|length| u32::try_from(length).ok());
+        match length.filter(|length| *length >= RECORD_BYTES_MIN) {
+            Some(length) => Ok(Self { length, shape }),
+            None => Err(Fault::Wrong("the length of a record is not possible")),
+        }
+    }
+
+    /// How much lies behind the field that tells the length.
+    #[inline]
+    fn behind(&self) -> usize {
+        self.length as usize - self.shape
+    }
 }
 
 /// The length of the record that may begin with these bytes, if its fields and its stream's name are as in one. They are all of it,
 /// or what can lie before its texts.
 pub(super) fn may_begin(bytes: &[u8]) -> Option<u32> {
-    let (length, fields) = claimed(bytes).ok()?;
-    let behind = length as usize - (bytes.len() - fields.0.len());
-    let (outline, texts) = outline(fields, behind).ok()?;
+    let claim = Claim::of(bytes).ok()?;
+    let (outline, texts) = outline(Fields(&bytes[claim.shape..]), claim.behind()).ok()?;
     let (stream, is_whole) = match texts.get(..outline.stream) {
         Some(stream) => (stream, true),
         None => (texts, false),
@@ -167,7 +178,7 @@ pub(super) fn may_begin(bytes: &[u8]) -> Option<u32> {
         Ok(name) => !is_whole || name.contains('/'),
         Err(error) => !is_whole && error.error_len().is_none(),
     };
-    is_name.then_some(length)
+    is_name.then_some(claim.length)
 }
 
 /// A record that was verified, apart from its texts and bytes.
@@ -179,18 +190,17 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Verifies the record that these bytes begin with.
+    /// Verifies the record that these bytes begin with, which claims this.
     #[inline]
-    pub(super) fn decode(bytes: &[u8], seed: u32) -> Result<Self, Fault> {
-        let (length, fields) = claimed(bytes)?;
-        let begin = bytes.len() - fields.0.len();
+    pub(super) fn decode(bytes: &[u8], claim: Claim, seed: u32) -> Result<Self, Fault> {
+        let length = claim.length;
         let bytes = bytes.get(..length as usize).ok_or(Fault::Short)?;
         let (sum, content) = bytes.split_first_chunk().ok_or(Fault::Short)?;
         let sum = u32::from_le_bytes(*sum);
         if checksum(seed, content) != sum {
             return Err(Fault::Checksum);
         }
-        let (outline, _) = outline(Fields(&bytes[begin..]), bytes.len() - begin)?;
+        let (outline, _) = outline(Fields(&bytes[claim.shape..]), claim.behind())?;
         let header = Self { outline, length, checksum: sum };
         let (text, bytes) = bytes[header.before_texts()..].split_at(header.outline.text());
         if !header.outline.fits(text, bytes) {
@@ -271,7 +281,7 @@ fn fitting(shape: u8, mut fields: Fields<'_>, claimed: usize) -> Option<(Outline
 impl<'a> Record<'a> {
     /// Verifies the record that these bytes begin with.
     pub(super) fn decode(bytes: &'a [u8], seed: u32) -> Result<Self, Fault> {
-        let header = Header::decode(bytes, seed)?;
+        let header = Header::decode(bytes, Claim::of(bytes)?, seed)?;
         let Header { length, checksum, .. } = header;
         Ok(Self { event: header.event(bytes), length, checksum })
     }

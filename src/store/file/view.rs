@@ -7,7 +7,7 @@ use super::cache::CachedFile;
 use super::fault::Fault;
 use super::index::{Cursor, Latest, Search, Sought, Sources, TermCursor, Terms};
 use super::log::Log;
-use super::record::{self, Record};
+use super::record::{Claim, Record};
 use super::segment::seed;
 use crate::error::{Error, ErrorKind};
 use crate::event::Buffers;
@@ -96,7 +96,7 @@ impl View<'_> {
         let left = self.record_limit(at).saturating_sub(at.offset());
         let mut bytes = vec![0; left.min(GUESS_BYTES) as usize];
         self.read(at, &mut bytes)?;
-        let length = record::claimed_length(&bytes).and_then(|length| {
+        let length = Claim::of(&bytes).and_then(|Claim { length, .. }| {
             if length > left {
                 Err(Fault::Wrong("a record reaches beyond the log"))
             } else {

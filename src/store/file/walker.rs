@@ -4,7 +4,7 @@ use super::address::Address;
 use super::cache::CachedFile;
 use super::fault::Fault;
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader};
-use super::record::{self, Header};
+use super::record::{Claim, Header, LENGTH_END_MAX};
 use super::segment::{SEGMENT_HEADER_BYTES, seed};
 use super::view::View;
 use crate::error::Error;
@@ -144,13 +144,13 @@ impl<'v, 's> Walker<'v, 's> {
     #[inline]
     fn record(&mut self) -> Result<(), Error> {
         let at = self.next;
-        let mut start = self.peek(record::LENGTH_END_MAX)?;
-        let length = record::claimed_length(&self.sheet.bytes()[start..]);
-        let length = length.map_err(|fault| self.damage(at, fault))?;
-        if self.sheet.bytes().len() - start < length as usize {
-            start = self.peek(length)?;
+        let mut start = self.peek(LENGTH_END_MAX)?;
+        let claim = Claim::of(&self.sheet.bytes()[start..]);
+        let claim = claim.map_err(|fault| self.damage(at, fault))?;
+        if self.sheet.bytes().len() - start < claim.length as usize {
+            start = self.peek(claim.length)?;
         }
-        let header = Header::decode(&self.sheet.bytes()[start..], seed(self.tag()));
+        let header = Header::decode(&self.sheet.bytes()[start..], claim, seed(self.tag()));
         let header = header.map_err(|fault| self.damage(at, fault))?;
         let Outline { position, commit, .. } = header.outline;
         if self.last.is_some_and(|last| last.checked_add(1) != Some(position)) {
