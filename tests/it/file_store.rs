@@ -111,6 +111,54 @@ fn a_buffered_store_shows_at_once_and_promises_after_a_sync() {
     );
 }
 
+/// Up to where each run of the index goes, in the order of the log.
+fn runs(directory: &Path) -> Vec<Position> {
+    let names = files(directory, "index");
+    let last = |path: &PathBuf| path.file_stem()?.to_str()?.split_once('-')?.1.parse().ok();
+    names.iter().map(|path| Position::new(last(path).expect("a run is named so"))).collect()
+}
+
+#[test]
+fn a_buffered_store_promises_what_its_index_covers() {
+    let directory = Directory::new();
+    let options = FileStore::options().durability(Durability::Buffered).recent_bytes(1024);
+    let store = options.upkeep(Upkeep::Inline).open(directory.path()).unwrap();
+    for number in 1..=100 {
+        store.append(commit("a", &number.to_string())).unwrap();
+        let covered = runs(directory.path()).last().copied().unwrap_or_default();
+        let promised = Head { acknowledged: Position::new(number), durable: covered };
+        assert_eq!(store.head().unwrap(), promised);
+    }
+    assert!(store.head().unwrap().durable > Position::new(80));
+}
+
+#[test]
+fn runs_of_the_index_become_one_when_many_look_into_them_or_there_are_many() {
+    let directory = Directory::new();
+    let options = FileStore::options().recent_bytes(1024).upkeep(Upkeep::Inline);
+    let store = options.open(directory.path()).unwrap();
+    let fill = |until: &dyn Fn(usize) -> bool| {
+        while !until(runs(directory.path()).len()) {
+            store.append(commit("a", "x")).unwrap();
+        }
+    };
+    // Its last event is recent, and so nobody looks further.
+    fill(&|count| count == 12);
+    fill(&|count| count == 1);
+    fill(&|count| count == 9);
+    let before = runs(directory.path());
+    store.append(commit("a", "x")).unwrap();
+    assert_eq!(runs(directory.path()), before);
+    for _ in 0..100 {
+        assert_eq!(store.version(&stream("of nobody")).unwrap(), Version::ZERO);
+    }
+    store.append(commit("a", "x")).unwrap();
+    let after = runs(directory.path());
+    assert!(after.len() < 4, "{before:?} and {after:?}");
+    assert_eq!(after.last(), before.last());
+    assert_eq!(payloads(&store).len() as u64, store.head().unwrap().acknowledged.get());
+}
+
 #[test]
 fn a_commit_that_is_larger_than_a_segment_has_one_of_its_own() {
     let directory = Directory::new();

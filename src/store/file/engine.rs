@@ -84,17 +84,15 @@ impl Engine {
         lock: Box<dyn StorageLock>,
     ) -> Self {
         let Recovered { workshop, log, terms, sources, tip, segment, file, .. } = recovered;
-        let space = Space::of(
-            segment.header.rooms(options.segment_bytes),
-            tip.end.offset().into(),
-            recovered.file_length,
-        );
+        let rooms = options.rooms();
+        let space =
+            Space::of(rooms.of(&segment.header), tip.end.offset().into(), recovered.file_length);
         let reader = Reader::new(log, terms, sources, tip, Arc::clone(&workshop.cache));
         let writer = Writer {
             storage: Arc::clone(&workshop.storage),
             store: workshop.store,
             durability: options.durability,
-            segment_bytes: options.segment_bytes,
+            rooms,
             segment,
             file,
             watermark: recovered.watermark,

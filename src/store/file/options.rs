@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::segment::Rooms;
 use crate::clock::{Clock, SystemClock};
 use crate::payload::Encoding;
 use crate::store::commit::Limits;
@@ -89,8 +90,8 @@ impl FileOptions {
     }
 
     /// The size at which a new segment of the log is begun at the latest; 128 MiB unless said otherwise, and 2 GiB at most. The
-    /// first segments are smaller: four of 1 MiB, then four of twice that, and so on. A commit that is larger has a
-    /// segment of its own. While a store is open, space for the next segment is prepared on disk.
+    /// first segments of a store that syncs each commit are smaller: four of 1 MiB, then four of twice that, and so on; for such a
+    /// store space for the next segment is prepared on disk while it is open. A commit that is larger has a segment of its own.
     pub fn segment_bytes(mut self, bytes: u32) -> Self {
         self.segment_bytes = bytes.min(SEGMENT_BYTES_MAX);
         self
@@ -107,6 +108,14 @@ impl FileOptions {
     /// How much log may wait to be covered by a run before appends have to wait with it.
     pub(super) fn waiting_bytes_max(&self) -> u64 {
         WAITING_MAX * u64::from(self.recent_bytes)
+    }
+
+    /// The lengths at which segments end.
+    pub(super) fn rooms(&self) -> Rooms {
+        match self.durability {
+            Durability::Synced => Rooms::that_grow(self.segment_bytes),
+            Durability::Buffered => Rooms::all_of(self.segment_bytes),
+        }
     }
 
     /// How much memory cached parts of the files may take; 16 MiB unless said otherwise.

@@ -38,23 +38,22 @@ impl Engine {
         let (from, room) = (claim.prepared(), self.space.room().into());
         let to = extent_behind(from, room);
         let file = self.workshop.storage.fill(name, from..to).map_err(failed("extending", name))?;
-        self.sync_aside(name, &*file)?;
+        self.sync_on(&*file, name)?;
         claim.set_prepared(to);
         Ok(())
     }
 
-    /// Has what is written by now on its way to disk while others go on writing, so that they wait less for the sync that
-    /// comes then.
-    pub(super) fn write_back(&self) -> Result<(), Error> {
+    /// Syncs the last segment while others go on writing to it.
+    pub(super) fn sync_aside(&self) -> Result<(), Error> {
         let Some(segment) = self.reader.log.last() else { return Ok(()) };
         let name = FileName::Segment(segment.header.number);
         let file = self.workshop.storage.open(name).map_err(failed("opening", name))?;
-        self.sync_aside(name, &*file)
+        self.sync_on(&*file, name)
     }
 
     /// Syncs the last segment on a handle of its own: what goes wrong with the leader's writes is reported on the leader's handle
     /// once, and must not be used up here.
-    fn sync_aside(&self, name: FileName, file: &dyn StorageFile) -> Result<(), Error> {
+    fn sync_on(&self, file: &dyn StorageFile, name: FileName) -> Result<(), Error> {
         file.sync()
             .map_err(|source| self.reader.heads.forbid(format!("syncing {name} failed: {source}")))
     }

@@ -44,23 +44,39 @@ fn chain(content: &[u8]) -> u32 {
     checksum(0, &content[beginning::BEGINNING_BYTES..])
 }
 
-/// The length at which the segment of this number ends, when the option says how long segments become: four are of one size, and
-/// the next four of twice that. So a large store has few files, and what is prepared ahead is a third of the log at most.
-fn room_of(number: u32, segment_bytes: u32) -> u32 {
-    let doublings = number.saturating_sub(1) / OF_ONE_SIZE;
-    1_u32
-        .checked_shl(doublings)
-        .map_or(u32::MAX, |times| ROOM_MIN.saturating_mul(times))
-        .min(segment_bytes)
+/// The lengths at which segments end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rooms {
+    /// Of the first ones, and of all others at most.
+    first: u32,
+    most: u32,
+}
+
+impl Rooms {
+    /// Four segments are of one size, and the next four of twice that, up to what the option says. So a large store has few files, and
+    /// what is prepared ahead is a third of the log at most.
+    pub(super) fn that_grow(segment_bytes: u32) -> Self {
+        Self { first: ROOM_MIN.min(segment_bytes), most: segment_bytes }
+    }
+
+    /// All segments are as long as the option says: where no space is prepared, a file is as long as what is in it.
+    pub(super) fn all_of(segment_bytes: u32) -> Self {
+        Self { first: segment_bytes, most: segment_bytes }
+    }
+
+    /// The length at which a segment ends, and that at which the next one will.
+    pub(super) fn of(self, header: &SegmentHeader) -> (u32, u32) {
+        (self.at(header.number), self.at(header.number.saturating_add(1)))
+    }
+
+    fn at(self, number: u32) -> u32 {
+        let doublings = number.saturating_sub(1) / OF_ONE_SIZE;
+        let times = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
+        self.first.saturating_mul(times).min(self.most)
+    }
 }
 
 impl SegmentHeader {
-    /// The length at which this segment ends, and the next one.
-    pub(super) fn rooms(&self, segment_bytes: u32) -> (u32, u32) {
-        let next = self.number.saturating_add(1);
-        (room_of(self.number, segment_bytes), room_of(next, segment_bytes))
-    }
-
     /// The header's bytes, and what the chain of frame headers begins with.
     pub(super) fn encode(&self, store: StoreId) -> (Vec<u8>, u32) {
         let mut bytes = beginning::encode(Kind::Segment, store);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::Engine;
-use super::index::{Part, Run, to_be_merged};
+use super::index::{Coverage, Part, Run, to_be_merged};
 use super::options::Upkeep;
 use super::recovery::Replay;
 use super::view::damaged_run;
@@ -71,11 +71,10 @@ impl Engine {
     /// Makes runs of all recent events, or if there are enough of them. Under `index_work`.
     pub(super) fn write_runs(&self, all: bool) -> Result<(), Error> {
         if self.wants_run() || all {
-            // At the end, and without a thread, nobody goes on meanwhile.
-            if !all && !self.syncs() && self.has_thread() {
-                self.write_back()?;
-            }
-            self.groups.exclusively(|| self.settle(all))?;
+            self.groups.exclusively(|| self.settle(all));
+        }
+        if let Some(covered) = self.reader.sources().settled_up_to() {
+            self.sync_up_to(&covered, all)?;
         }
         loop {
             let sources = self.reader.sources();
@@ -89,21 +88,29 @@ impl Engine {
     }
 
     /// Lets the recent events grow no more, and begins anew behind them. Whoever calls has the writer's turn.
-    fn settle(&self, all: bool) -> Result<(), Error> {
-        let mut writer = self.writer.lock();
+    fn settle(&self, all: bool) {
+        let writer = self.writer.lock();
         let sources = self.reader.sources();
         let part = sources.growing();
         let recent = part.recent.read();
         let is_enough = all || recent.log_bytes() >= self.options.recent_bytes.into();
         if !is_enough || recent.is_empty() {
-            return Ok(());
+            return;
         }
         drop(recent);
-        // Runs are made of synced log only.
-        writer.sync_all(self.shared())?;
         let covered = writer.tip.coverage(part.from, part.first);
         self.reader.replace_sources(|sources| sources.settle(covered));
-        Ok(())
+    }
+
+    /// Sees to it that this is synced: runs are made of nothing else.
+    fn sync_up_to(&self, covered: &Coverage, all: bool) -> Result<(), Error> {
+        if all || self.syncs() {
+            let sync = || self.writer.lock().sync_all(self.shared());
+            return self.groups.exclusively(sync).map(drop);
+        }
+        // Others go on writing meanwhile.
+        self.sync_aside()?;
+        self.groups.exclusively(|| self.writer.lock().note_synced(covered, self.shared()))
     }
 
     /// Puts runs in the place of others that cover the same, and removes those.

@@ -12,13 +12,13 @@ use super::counters::Counters;
 use super::fault::failed;
 use super::frame::{FRAME_HEADER_BYTES, FrameBuilder};
 use super::heads::Heads;
-use super::index::Recent;
+use super::index::{Coverage, Recent};
 use super::log::{Log, Segment};
 use super::options::Durability;
 use super::record;
 use super::recovery::{name_segment, random_tag, write_header};
 use super::scan::Tip;
-use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, seed};
+use super::segment::{Rooms, SEGMENT_HEADER_BYTES, SegmentHeader, seed};
 use super::space::{Claim, Space};
 use super::watermark::{Mark, Watermark};
 use crate::error::{Error, ErrorKind};
@@ -36,7 +36,7 @@ pub(super) struct Writer {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) store: StoreId,
     pub(super) durability: Durability,
-    pub(super) segment_bytes: u32,
+    pub(super) rooms: Rooms,
     pub(super) segment: Segment,
     pub(super) file: Arc<dyn StorageFile>,
     pub(super) watermark: Watermark,
@@ -152,7 +152,7 @@ impl Writer {
         let length = self.staged.builder.bytes.len() - start;
         let end = u64::from(frame.offset()) + length as u64;
         let is_alone = frame.offset() == SEGMENT_HEADER_BYTES;
-        let (room, _) = self.segment.header.rooms(self.segment_bytes);
+        let (room, _) = self.rooms.of(&self.segment.header);
         if end > room.into() && !is_alone {
             self.staged.builder.bytes.truncate(start);
             recent.truncate(frame);
@@ -291,12 +291,31 @@ impl Writer {
         // Readers wake while the watermark is written; callers have their answers after that.
         self.show(shared, tip);
         // It is as well if this fails: the watermark is then a little behind.
-        let _ = self.watermark.write(self.mark(tip, false));
+        let _ = self.watermark.write(self.mark((tip.end, tip.head), false));
         Ok(())
     }
 
-    fn mark(&self, tip: Tip, is_shut: bool) -> Mark {
-        Mark { tag: self.segment.header.tag, end: tip.end, position: tip.head, is_shut }
+    /// Takes note of what somebody else has synced, on a handle of its own. A leader whose sync has failed may have used up the
+    /// report of it; but whoever has the turn now finds the store poisoned then.
+    pub(super) fn note_synced(
+        &mut self,
+        covered: &Coverage,
+        shared: Shared<'_>,
+    ) -> Result<(), Error> {
+        if let Some(poison) = shared.heads.poison() {
+            return Err(poison);
+        }
+        // Else the segment has a successor, and was synced before that was begun.
+        if covered.to.segment() == self.tip.end.segment() && covered.last > self.synced.1 {
+            self.synced = (covered.to.offset(), covered.last);
+            self.show(shared, self.tip);
+            let _ = self.watermark.write(self.mark((covered.to, covered.last), false));
+        }
+        Ok(())
+    }
+
+    fn mark(&self, (end, position): (Address, Position), is_shut: bool) -> Mark {
+        Mark { tag: self.segment.header.tag, end, position, is_shut }
     }
 
     /// Shows the log up to this tip, and that it is durable as far as it is synced.
@@ -351,9 +370,9 @@ impl Writer {
         self.tip.chain = chain;
         self.staged.tip = self.tip;
         self.synced = (SEGMENT_HEADER_BYTES, self.tip.head);
-        claim.begin(header.rooms(self.segment_bytes), length.max(SEGMENT_HEADER_BYTES.into()));
+        claim.begin(self.rooms.of(&header), length.max(SEGMENT_HEADER_BYTES.into()));
         shared.log.add(self.segment);
-        let _ = self.watermark.write(self.mark(self.tip, false));
+        let _ = self.watermark.write(self.mark((self.tip.end, self.tip.head), false));
         Ok(())
     }
 
@@ -382,7 +401,7 @@ impl Writer {
             // It does no harm, and whoever opens the store next removes it.
             let _ = self.storage.remove(FileName::Spare);
         }
-        let mark = self.mark(self.tip, true);
+        let mark = self.mark((self.tip.end, self.tip.head), true);
         let watermark = FileName::Watermark;
         self.watermark.write(mark).map_err(failed("writing", watermark))?;
         self.watermark.sync().map_err(failed("syncing", watermark))

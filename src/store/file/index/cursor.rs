@@ -65,6 +65,11 @@ impl Sources {
         first.settled.map(|covered| (first, covered))
     }
 
+    /// What the last part that waits to become a run covers.
+    pub(crate) fn settled_up_to(&self) -> Option<Coverage> {
+        self.recents.iter().rev().find_map(|part| part.settled)
+    }
+
     /// What is counted of the whole log.
     pub(crate) fn tally(&self) -> Tally {
         let mut tally = Tally::default();
