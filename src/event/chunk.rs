@@ -64,6 +64,7 @@ impl Chunk {
     pub(super) fn part(&mut self) -> Self {
         let mut part = Self::default();
         part.slots = std::mem::take(&mut self.slots);
+        part.bytes.reserve_exact(part.slots.iter().map(|slot| slot.outline.bytes()).sum());
         for slot in &mut part.slots {
             let bytes = slot.bytes..slot.bytes + slot.outline.bytes();
             slot.bytes = part.bytes.len();

@@ -60,7 +60,8 @@ impl Directory {
             _ => {}
         }
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).open(self.path_of(name))
+        options.read(true).write(true).create(true).truncate(false);
+        open_unnoticed(&options, &self.path_of(name))
     }
 
     /// A pipe would block, a link would lead elsewhere: only plain files are opened.
@@ -79,9 +80,9 @@ impl Directory {
 impl Storage for Directory {
     fn open(&self, name: FileName) -> io::Result<Arc<dyn StorageFile>> {
         self.check_plain(name)?;
-        let file =
-            OpenOptions::new().read(true).write(!self.is_to_read).open(self.path_of(name))?;
-        Ok(Arc::new(PlainFile(file)))
+        let mut options = OpenOptions::new();
+        options.read(true).write(!self.is_to_read);
+        Ok(Arc::new(PlainFile(open_unnoticed(&options, &self.path_of(name))?)))
     }
 
     fn create(&self, name: FileName) -> io::Result<Arc<dyn StorageFile>> {
@@ -153,6 +154,23 @@ pub(super) fn sync_names_of(directory: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 pub(super) fn sync_names_of(_: &Path) -> io::Result<()> {
     Ok(())
+}
+
+/// A handle whose reads leave no trace of when the file was read last: nobody asks for that, and looking whether to note it is a
+/// part of each read. Only who owns the file may do so.
+#[cfg(target_os = "linux")]
+fn open_unnoticed(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    match options.clone().custom_flags(libc::O_NOATIME).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => options.open(path),
+        opened => opened,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_unnoticed(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    options.open(path)
 }
 
 /// A handle that writes to the disk itself, where there is such a thing.
