@@ -35,6 +35,9 @@ const ADDRESS_MAX: u64 = (1 << 63) - 1;
 /// No pair takes more: 7 bytes for 49 bits of a new hash, and 9 for 63 of its address.
 const PAIR_BYTES_MAX: usize = 16;
 
+/// About what most pairs take at least.
+const PAIR_BYTES: usize = 4;
+
 /// Where the first group begins.
 const BEGIN: usize = 2;
 const END_BYTES: usize = 2;
@@ -118,7 +121,7 @@ impl<'c> Leaf<'c> {
 
     /// All pairs, in order.
     pub(super) fn pairs(&self) -> Result<Vec<Pair>, Fault> {
-        let mut pairs: Vec<Pair> = Vec::new();
+        let mut pairs: Vec<Pair> = Vec::with_capacity(self.content.len() / PAIR_BYTES);
         let mut are_ordered = true;
         for number in 0..self.ends.len() {
             let begin = pairs.len();

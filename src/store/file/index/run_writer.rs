@@ -26,7 +26,6 @@ pub(crate) struct Workshop {
     pub(crate) cache: Arc<Cache>,
 }
 
-type PairsOf<'a> = &'a mut dyn Iterator<Item = Result<Pair, Error>>;
 type PlacesOf<'a> = &'a mut dyn Iterator<Item = Result<Place, Error>>;
 
 impl Workshop {
@@ -43,8 +42,8 @@ impl Workshop {
         drop(recent);
         let pairs = all.into_pairs();
         let counts = (pairs.term_count(), tally);
-        let (mut pairs, mut places) = (pairs.iter().map(Ok), places.into_iter().map(Ok));
-        self.make(FileName::RunDraft, coverage, counts, (&mut pairs, &mut places))
+        let mut places = places.into_iter().map(Ok);
+        self.make(FileName::RunDraft, coverage, counts, (pairs.iter().map(Ok), &mut places))
     }
 
     /// Makes one run of several, which lie behind one another. `between` is called every now and then meanwhile; its error ends the merge.
@@ -58,10 +57,10 @@ impl Workshop {
         let terms = runs.iter().map(|run| run.extent.terms).sum();
         let mut tally = Tally::default();
         runs.iter().for_each(|run| tally.add(&run.tally));
-        let mut pairs = Merge::new(runs, between);
+        let pairs = Merge::new(runs, between);
         let mut places =
             runs.iter().flat_map(|run| (0..run.extent.places).map(move |place| run.place(place)));
-        self.make(FileName::MergeDraft, coverage, (terms, tally), (&mut pairs, &mut places))
+        self.make(FileName::MergeDraft, coverage, (terms, tally), (pairs, &mut places))
     }
 
     /// Merges runs for as long as some are due. Files that are of no use any more are removed.
@@ -82,7 +81,7 @@ impl Workshop {
         draft: FileName,
         coverage: Coverage,
         counts: (u64, Tally),
-        content: (PairsOf<'_>, PlacesOf<'_>),
+        content: (impl Iterator<Item = Result<Pair, Error>>, PlacesOf<'_>),
     ) -> Result<Run, Error> {
         let made = self.draft(draft, coverage, counts, content);
         if made.is_err() {
@@ -97,7 +96,7 @@ impl Workshop {
         draft: FileName,
         coverage: Coverage,
         (terms, tally): (u64, Tally),
-        (pairs, places): (PairsOf<'_>, PlacesOf<'_>),
+        (pairs, places): (impl Iterator<Item = Result<Pair, Error>>, PlacesOf<'_>),
     ) -> Result<Run, Error> {
         let file = self.storage.create(draft).map_err(failed("making", draft))?;
         let (tag, filter) = (lower_half_of_large(self.storage.random()), filter::blocks_for(terms));
@@ -143,7 +142,7 @@ fn write(
     mut sink: BlockSink,
     mut filter: FilterWriter,
     coverage: &Coverage,
-    (pairs, places): (PairsOf<'_>, PlacesOf<'_>),
+    (pairs, places): (impl Iterator<Item = Result<Pair, Error>>, PlacesOf<'_>),
 ) -> Result<Extent, Error> {
     let first = sink.next();
     let mut leaf = LeafBuilder::new(coverage.from);
@@ -227,8 +226,9 @@ impl FilterWriter {
 /// The pairs of several runs, in one order.
 struct Merge<'r> {
     inputs: Vec<Input<'r>>,
-    /// The next pairs of all runs, in order, the next one last.
+    /// The next pairs of all runs, in order, and how many of them were handed out.
     next: Vec<Pair>,
+    done: usize,
     between: &'r mut dyn FnMut() -> Result<(), Error>,
 }
 
@@ -249,7 +249,7 @@ impl Input<'_> {
 impl<'r> Merge<'r> {
     fn new(runs: &'r [Arc<Run>], between: &'r mut dyn FnMut() -> Result<(), Error>) -> Self {
         let input = |run: &'r Arc<Run>| Input { run, next_leaf: 0, pairs: Vec::new(), taken: 0 };
-        Self { inputs: runs.iter().map(input).collect(), next: Vec::new(), between }
+        Self { inputs: runs.iter().map(input).collect(), next: Vec::new(), done: 0, between }
     }
 
     /// Reads a leaf of each run of which no pairs are left.
@@ -272,6 +272,8 @@ impl<'r> Merge<'r> {
 
     /// Takes from each run the pairs that come before everything that is not read yet.
     fn take(&mut self) {
+        self.next.clear();
+        self.done = 0;
         let Some(last) = self.inputs.iter().filter_map(|input| input.rest().last()).min().copied()
         else {
             return;
@@ -282,7 +284,7 @@ impl<'r> Merge<'r> {
             input.taken += count;
         }
         // A sort that makes use of what is in order already.
-        self.next.sort_by(|one, other| other.cmp(one));
+        self.next.sort();
     }
 }
 
@@ -290,12 +292,14 @@ impl Iterator for Merge<'_> {
     type Item = Result<Pair, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.next.is_empty() {
+        if self.done == self.next.len() {
             if let Err(error) = self.read() {
                 return Some(Err(error));
             }
             self.take();
         }
-        self.next.pop().map(Ok)
+        let next = self.next.get(self.done)?;
+        self.done += 1;
+        Some(Ok(*next))
     }
 }
