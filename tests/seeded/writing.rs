@@ -25,7 +25,7 @@ pub(crate) const BUGS: &[Bug] = &[
             "fn sync(&mut self, shared: Shared<'_>, tip: Tip) -> Result<(), Error> {",
             r#"fn sync(&mut self, shared: Shared<'_>, tip: Tip) -> Result<(), Error> {
             if crate::bug("the watermark is written before the sync") {
-                let _ = self.watermark.write(self.mark(tip, false));
+                let _ = self.watermark.write(self.mark((tip.end, tip.head), false));
             }"#,
         )],
     },
@@ -106,9 +106,9 @@ pub(crate) const BUGS: &[Bug] = &[
         found_by: "damage::no_damage_to_a_killed",
         changes: &[(
             "store/file/writer.rs",
-            "let _ = self.watermark.write(self.mark(tip, false));\n        Ok(())",
+            "let _ = self.watermark.write(self.mark((tip.end, tip.head), false));\n        Ok(())",
             r#"if !crate::bug("no watermark is written after a sync") {
-                let _ = self.watermark.write(self.mark(tip, false));
+                let _ = self.watermark.write(self.mark((tip.end, tip.head), false));
             }
             Ok(())"#,
         )],
@@ -171,6 +171,17 @@ pub(crate) const BUGS: &[Bug] = &[
             return Ok(());
         }
         if all || self.syncs() {"#,
+        )],
+    },
+    Bug {
+        name: "what nobody has synced is noted as synced",
+        found_by: "crash_points",
+        changes: &[(
+            "store/file/tend.rs",
+            "self.sync_aside()?;",
+            r#"if !crate::bug("what nobody has synced is noted as synced") {
+            self.sync_aside()?;
+        }"#,
         )],
     },
     Bug {

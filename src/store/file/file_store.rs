@@ -17,7 +17,7 @@ use super::pages::page;
 use super::recovery::recover;
 use super::report::RecoveryReport;
 use crate::clock::to_micros;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, caught};
 use crate::event::{Batch, RecordedEvent};
 use crate::id::StreamId;
 use crate::position::{Position, Version};
@@ -273,7 +273,7 @@ impl EventStore for FileStore {
 
 impl Drop for FileStore {
     fn drop(&mut self) {
-        // There is nobody to tell.
-        let _ = self.close();
+        // There is nobody to tell; and were this to panic while another panic drops the store, the program would be aborted.
+        let _ = caught(|| self.close());
     }
 }
