@@ -13,7 +13,7 @@ pub(crate) fn is_ascii(bytes: &[u8]) -> bool {
 /// Whether a byte is among these: for few of them.
 #[inline]
 pub(crate) fn has_byte(bytes: &[u8], byte: u8) -> bool {
-    // Where the byte is becomes zero. The first highest bit that comes of taking one from each is where a zero was.
+    // Where the byte is, a zero is made. Only if there is one, taking one from each sets a highest bit that was not set.
     let has = |word: &[u8; 8]| {
         let word = u64::from_le_bytes(*word) ^ (LOW * u64::from(byte));
         word.wrapping_sub(LOW) & !word & HIGH != 0

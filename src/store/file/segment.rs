@@ -54,7 +54,7 @@ pub(super) struct Rooms {
 
 impl Rooms {
     /// Four segments are of one size, and the next four of twice that, up to what the option says. So a large store has few files, and
-    /// what is prepared ahead is a third of the log at most.
+    /// a new segment is a third of the log or less, once there are eight.
     pub(super) fn that_grow(segment_bytes: u32) -> Self {
         Self { first: ROOM_MIN.min(segment_bytes), most: segment_bytes }
     }
